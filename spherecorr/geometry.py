@@ -1,0 +1,161 @@
+"""The one place that turns image pixels into feature cells and back.
+
+Image points are `(x, y)` floats in ORIGINAL image pixels. A pixel's centre lies at integer + 0.5, so an image of width
+`w` spans `[0, w]`. Grid coordinates are the same idea at cell level: cell `(col, row)` spans `[col, col + 1]` and has
+its centre at `col + 0.5`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How an image became a grid of feature cells.
+
+    Attributes:
+        image_size: (width, height) of the original image in pixels.
+        grid: (columns, rows) of the feature map.
+        patch: side of one cell in pixels of the model's input.
+        scale: (x, y) input pixels per original pixel.
+        offset: (x, y) input pixels between the input's top-left corner and the image's.
+    """
+
+    image_size: tuple[int, int]
+    grid: tuple[int, int]
+    patch: int
+    scale: tuple[float, float]
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of the model's input in pixels."""
+        return self.grid[0] * self.patch, self.grid[1] * self.patch
+
+    @property
+    def content_size(self) -> tuple[int, int]:
+        """(width, height) of the resized image inside the input, in whole input pixels."""
+        return round(self.image_size[0] * self.scale[0]), round(self.image_size[1] * self.scale[1])
+
+    def to_grid(self, points: np.ndarray) -> np.ndarray:
+        """Original pixels `[..., 2]` -> continuous grid coordinates `[..., 2]`."""
+        return (np.asarray(points, dtype=np.float64) * self.scale + self.offset) / self.patch
+
+    def from_grid(self, coordinates: np.ndarray) -> np.ndarray:
+        """Continuous grid coordinates `[..., 2]` -> original pixels `[..., 2]`; the exact inverse of `to_grid`."""
+        return (np.asarray(coordinates, dtype=np.float64) * self.patch - self.offset) / self.scale
+
+    def to_cell(self, points: np.ndarray) -> np.ndarray:
+        """Original pixels `[..., 2]` -> the integer (col, row) `[..., 2]` of the cell that holds them.
+
+        Points on the image's far edge belong to the last cell.
+        """
+        # Without the small step a cell's edge could fall into the cell before it, by the last bit of a division.
+        cells = np.floor(self.to_grid(points) + 1e-9).astype(np.int64)
+        return np.clip(cells, 0, np.array(self.grid) - 1)
+
+    def to_pixel(self, cells: np.ndarray) -> np.ndarray:
+        """Integer (col, row) `[..., 2]` -> original pixels `[..., 2]` of the cells' centres."""
+        return self.from_grid(np.asarray(cells, dtype=np.float64) + 0.5)
+
+    def check_points(self, points: np.ndarray) -> np.ndarray:
+        """Return points as float64 `[N, 2]`.
+
+        Raises:
+            ValueError: not of that shape, not finite, or outside the image.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise ValueError(f"Points must be a list of (x, y) pairs; got an array of shape {points.shape}.")
+        if not np.isfinite(points).all():
+            raise ValueError("A point has a coordinate that is not a finite number.")
+        width, height = self.image_size
+        for x, y in points:
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise ValueError(f"Point ({x:g}, {y:g}) lies outside the image, which is {width} x {height} pixels.")
+        return points
+
+    def content_cells(self) -> np.ndarray:
+        """Boolean `[rows, cols]`: cells whose centre lies on the image, not on padding."""
+        columns, rows = np.meshgrid(np.arange(self.grid[0]), np.arange(self.grid[1]))
+        centres = self.to_pixel(np.stack([columns, rows], axis=-1))
+        return ((centres >= 0) & (centres <= self.image_size)).all(axis=-1)
+
+
+def fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+    """Frame the whole image without padding: the long side becomes `resolution`, the aspect ratio is kept.
+
+    Both sides are rounded to the nearest multiple of `patch`, at least one patch, so the scales may differ a little.
+    """
+    width, height = image_size
+    factor = resolution / max(width, height)
+    columns, rows = (max(1, round(side * factor / patch)) for side in (width, height))
+    return Framing(image_size, (columns, rows), patch, (columns * patch / width, rows * patch / height))
+
+
+def pad(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+    """Frame the image centred in a zero-padded square of `resolution` pixels, as the public evaluations do.
+
+    Raises:
+        ValueError: `resolution` is not a multiple of `patch`.
+    """
+    if resolution % patch:
+        raise ValueError(f"Resolution {resolution} is not a multiple of the patch size {patch}.")
+    width, height = image_size
+    factor = resolution / max(width, height)
+    new_width, new_height = (max(1, round(side * factor)) for side in (width, height))
+    cells = resolution // patch
+    offset = (float((resolution - new_width) // 2), float((resolution - new_height) // 2))
+    return Framing(image_size, (cells, cells), patch, (new_width / width, new_height / height), offset)
+
+
+def frame_image(image: Image.Image, framing: Framing) -> np.ndarray:
+    """Resize (and pad with black) an RGB image into the model's input.
+
+    Returns:
+        uint8 `[height, width, 3]` of `framing.input_size`.
+    """
+    resized = np.asarray(image.resize(framing.content_size, Image.Resampling.LANCZOS))
+    width, height = framing.input_size
+    left, top = (int(side) for side in framing.offset)
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return canvas
+
+
+def mask_to_cells(mask: np.ndarray, framing: Framing) -> np.ndarray:
+    """Boolean image mask `[h, w]` in original pixels -> boolean `[rows, cols]`: cells covered by more than half."""
+    resized = cv2.resize(mask.astype(np.float32), framing.content_size, interpolation=cv2.INTER_AREA)
+    width, height = framing.input_size
+    left, top = (int(side) for side in framing.offset)
+    canvas = np.zeros((height, width), dtype=np.float32)
+    canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    columns, rows = framing.grid
+    coverage = canvas.reshape(rows, framing.patch, columns, framing.patch).mean(axis=(1, 3))
+    return coverage > 0.5
+
+
+def cells_to_image(
+    values: np.ndarray, framing: Framing, size: tuple[int, int] | None = None, smooth: bool = True
+) -> np.ndarray:
+    """Spread cell values `[rows, cols]` or `[rows, cols, C]` over the image, padding cut away.
+
+    Args:
+        values: float array at cell level.
+        framing: the framing of the cells.
+        size: (width, height) of the result; the original image's by default.
+        smooth: interpolate between cell centres; otherwise cells show as blocks.
+    """
+    width, height = size or framing.image_size
+    step_x, step_y = framing.image_size[0] / width, framing.image_size[1] / height
+    xs = framing.to_grid(np.stack([(np.arange(width) + 0.5) * step_x, np.zeros(width)], axis=-1))[:, 0]
+    ys = framing.to_grid(np.stack([np.zeros(height), (np.arange(height) + 0.5) * step_y], axis=-1))[:, 1]
+    # cv2.remap counts cell centres as integers; our grid coordinates have them at + 0.5.
+    map_x, map_y = np.meshgrid((xs - 0.5).astype(np.float32), (ys - 0.5).astype(np.float32))
+    interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return cv2.remap(values.astype(np.float32), map_x, map_y, interpolation, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,1 @@
+"""Sphere maps: the mapper, its checkpoints and its losses."""

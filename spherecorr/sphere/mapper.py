@@ -1,0 +1,135 @@
+"""The sphere mapper: patch features of a frozen backbone -> points of the unit sphere (paper section 3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from spherecorr.features import FeatureMap, FeatureSource, SphereMap
+from spherecorr.geometry import Framing
+
+POSITION_FREQUENCIES = 3
+
+
+@dataclass(frozen=True)
+class SphereSettings:
+    """Everything that a mapper must be told, stored beside its weights.
+
+    Attributes:
+        feature_dim: D, channels of the features it takes.
+        width: channels inside; D / 2 when None, as the paper's authors do.
+        depth: transformer blocks; the authors use one.
+        positions: "none", as in the paper, or "frame": the mapper also sees where in the picture a patch lies.
+        source: the features it was trained on; others are refused. None: only D is checked.
+        resolution: long side of the training images in input pixels.
+        alpha: recommended share of the sphere in the fused similarity, 0..1.
+        symmetric_angle: degrees on the sphere between a point and its raw match from which the match is called a
+            likely symmetric mistake.
+        visible_angle: degrees; a point whose nearest target cell is farther on the sphere is called not visible.
+        categories: what it was trained on.
+    """
+
+    feature_dim: int
+    width: int | None = None
+    depth: int = 1
+    positions: Literal["none", "frame"] = "none"
+    source: FeatureSource | None = None
+    resolution: int = 448
+    alpha: float = 0.2
+    symmetric_angle: float = 60.0
+    visible_angle: float = 40.0
+    categories: tuple[str, ...] = ()
+
+
+class SphereMismatchError(ValueError):
+    """A mapper was given features that it was not trained on."""
+
+
+class SphereMapper(nn.Module):
+    """Linear, GELU, pre-norm transformer blocks, Linear to 3, unit length.
+
+    Without positions it is equivariant to a permutation of the patches: the map comes from the features alone.
+    """
+
+    def __init__(self, settings: SphereSettings):
+        super().__init__()
+        self.settings = settings
+        width = settings.width or settings.feature_dim // 2
+        block = partial(Block, width, max(1, width // 64), norm_layer=partial(nn.LayerNorm, eps=1e-5))
+        self.embed = nn.Linear(settings.feature_dim, width)
+        self.blocks = nn.Sequential(*(block() for _ in range(settings.depth)))
+        self.head = nn.Linear(width, 3)
+        if settings.positions == "frame":
+            self.embed_position = nn.Linear(2 + 4 * POSITION_FREQUENCIES, width, bias=False)
+
+    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Map tokens to the sphere.
+
+        Args:
+            tokens: patch features `[B, N, D]`.
+            positions: patch centres `[B, N, 2]` from `frame_positions`; needed by mappers with positions "frame".
+
+        Returns:
+            Unit vectors `[B, N, 3]`.
+        """
+        hidden = self.embed(tokens)
+        if self.settings.positions == "frame":
+            hidden = hidden + self.embed_position(encode_positions(positions))
+        hidden = self.blocks(nn.functional.gelu(hidden))
+        return nn.functional.normalize(self.head(hidden), dim=-1)
+
+    @torch.no_grad()
+    def sphere_map(self, features: FeatureMap) -> SphereMap:
+        """Map one image's features.
+
+        Raises:
+            SphereMismatchError: the features are not those the mapper was trained on.
+        """
+        self.check(features.source)
+        parameter = self.head.weight
+        tokens = features.tokens().to(parameter)[None]
+        positions = frame_positions(features.framing).to(parameter)[None]
+        points = self(tokens, positions)[0]
+        return SphereMap(points.T.reshape(3, *features.features.shape[1:]), features.framing)
+
+    def check(self, source: FeatureSource) -> None:
+        """Refuse features of another size, backbone, layer, norm or position embedding, in one sentence."""
+        if source.dim != self.settings.feature_dim:
+            raise SphereMismatchError(
+                f"This sphere mapper takes features of {self.settings.feature_dim} channels; "
+                f"backbone '{source.backbone}' gives {source.dim}."
+            )
+        wanted = self.settings.source
+        if wanted is None or wanted == source:
+            return
+        if wanted.backbone != source.backbone:
+            raise SphereMismatchError(
+                f"This sphere mapper was trained on backbone '{wanted.backbone}', not on '{source.backbone}'."
+            )
+        raise SphereMismatchError(
+            f"This sphere mapper was trained on other tokens of '{wanted.backbone}': it wants layer {wanted.layer}, "
+            f"norm {wanted.norm}, position embedding '{wanted.position_embedding}'; the features have layer "
+            f"{source.layer}, norm {source.norm}, '{source.position_embedding}'. "
+            "Load the backbone with load_backbone(sphere.settings.source)."
+        )
+
+
+def frame_positions(framing: Framing) -> Tensor:
+    """Cell centres relative to the image's centre, in halves of its longer side: `[H * W, 2]` (x right, y down)."""
+    columns, rows = np.meshgrid(np.arange(framing.grid[0]), np.arange(framing.grid[1]))
+    centres = framing.to_pixel(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+    size = np.array(framing.image_size)
+    return torch.from_numpy((centres - size / 2) / (size.max() / 2)).float()
+
+
+def encode_positions(positions: Tensor) -> Tensor:
+    """Positions `[..., 2]` -> themselves with sines and cosines of 1, 2, 4 half turns: `[..., 14]`."""
+    angles = torch.cat([positions * (math.pi * 2**k) for k in range(POSITION_FREQUENCIES)], dim=-1)
+    return torch.cat([positions, angles.sin(), angles.cos()], dim=-1)

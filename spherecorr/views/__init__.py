@@ -1,0 +1,1 @@
+"""Pictures from results; nothing here knows Gradio."""
