@@ -79,8 +79,9 @@ def joint_pca(
         components: how many, at most D.
 
     Returns:
-        One float array `[H, W, components]` per map. Every component has unit variance over the fitted cells, and the
-        sign of its largest loading is positive, so the same maps always give the same pictures.
+        One float array `[H, W, components]` per map. Every component has unit variance over the fitted cells (where
+        the features vary in so many directions), and the sign of its largest loading is positive, so the same maps
+        always give the same pictures.
     """
     from sklearn.decomposition import PCA
 
@@ -92,7 +93,9 @@ def joint_pca(
     pca = PCA(components, svd_solver="covariance_eigh").fit(fitted)
     largest = np.abs(pca.components_).argmax(axis=1)
     signs = np.sign(pca.components_[np.arange(components), largest])
-    deviation = np.sqrt(np.maximum(pca.explained_variance_, 1e-12))
+    # Directions in which the features hardly vary stay near 0: stretching them would show rounding noise as colour.
+    variance = pca.explained_variance_
+    deviation = np.sqrt(np.maximum(variance, 1e-5 * variance[0] + 1e-12))
     return [
         (pca.transform(t) * signs / deviation).reshape(*m.features.shape[1:], components)
         for t, m in zip(tokens, maps, strict=True)

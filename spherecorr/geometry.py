@@ -53,23 +53,30 @@ class Framing:
     def to_cell(self, points: np.ndarray) -> np.ndarray:
         """Original pixels `[..., 2]` -> the integer (col, row) `[..., 2]` of the cell that holds them.
 
-        Points on the image's far edge belong to the last cell.
+        Points on the image's far edges belong to the last cell that holds any of the image, not to padding.
         """
-        # Without the small step a cell's edge could fall into the cell before it, by the last bit of a division.
+        # Without the small steps a cell's edge could fall into the cell before it, by the last bit of a division.
         cells = np.floor(self.to_grid(points) + 1e-9).astype(np.int64)
-        return np.clip(cells, 0, np.array(self.grid) - 1)
+        first = np.floor(self.to_grid((0, 0)) + 1e-9).astype(np.int64)
+        last = np.ceil(self.to_grid(self.image_size) - 1e-9).astype(np.int64) - 1
+        return np.clip(cells, first, last)
 
     def to_pixel(self, cells: np.ndarray) -> np.ndarray:
         """Integer (col, row) `[..., 2]` -> original pixels `[..., 2]` of the cells' centres."""
         return self.from_grid(np.asarray(cells, dtype=np.float64) + 0.5)
 
     def check_points(self, points: np.ndarray) -> np.ndarray:
-        """Return points as float64 `[N, 2]`.
+        """Return points as float64 `[N, 2]`; an empty list is allowed.
 
         Raises:
-            ValueError: not of that shape, not finite, or outside the image.
+            ValueError: not pairs of numbers, not finite, or outside the image.
         """
-        points = np.asarray(points, dtype=np.float64)
+        try:
+            points = np.asarray(points, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError("Points must be a list of (x, y) pairs of numbers.") from error
+        if points.size == 0:
+            return points.reshape(0, 2)
         if points.ndim != 2 or points.shape[1] != 2:
             raise ValueError(f"Points must be a list of (x, y) pairs; got an array of shape {points.shape}.")
         if not np.isfinite(points).all():
@@ -153,9 +160,12 @@ def cells_to_image(
     """
     width, height = size or framing.image_size
     step_x, step_y = framing.image_size[0] / width, framing.image_size[1] / height
-    xs = framing.to_grid(np.stack([(np.arange(width) + 0.5) * step_x, np.zeros(width)], axis=-1))[:, 0]
-    ys = framing.to_grid(np.stack([np.zeros(height), (np.arange(height) + 0.5) * step_y], axis=-1))[:, 1]
+    across = np.stack([(np.arange(width) + 0.5) * step_x, np.zeros(width)], axis=-1)
+    down = np.stack([np.zeros(height), (np.arange(height) + 0.5) * step_y], axis=-1)
+    values = values.astype(np.float32)
+    if not smooth:
+        return values[framing.to_cell(down)[:, 1][:, None], framing.to_cell(across)[:, 0]]
     # cv2.remap counts cell centres as integers; our grid coordinates have them at + 0.5.
-    map_x, map_y = np.meshgrid((xs - 0.5).astype(np.float32), (ys - 0.5).astype(np.float32))
-    interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    return cv2.remap(values.astype(np.float32), map_x, map_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    xs, ys = framing.to_grid(across)[:, 0] - 0.5, framing.to_grid(down)[:, 1] - 0.5
+    map_x, map_y = np.meshgrid(xs.astype(np.float32), ys.astype(np.float32))
+    return cv2.remap(values, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

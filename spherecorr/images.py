@@ -55,7 +55,7 @@ def _open(source: ImageLike) -> Image.Image:
     try:
         image.load()
         return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # on a broken file Pillow's decoders raise nearly anything
         raise ImageError(f"The image is damaged or cut off ({error}). Save it again and retry.") from error
 
 
@@ -71,7 +71,7 @@ def _from_file(path: Path) -> Image.Image:
         raise ImageError(f"'{path.name}' is not an image that can be read. Use PNG, JPEG or WebP.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"'{path.name}' is too large. Scale it down to at most {MAX_SIDE} pixels a side.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # see above
         raise ImageError(f"'{path.name}' cannot be opened ({error}).") from error
 
 
@@ -105,7 +105,7 @@ def _composite_on_white(image: Image.Image) -> Image.Image:
 
 def _from_high_depth(image: Image.Image) -> Image.Image:
     """16-bit and float grey: PIL would clip at 255, so scale from the full range (or the data's own) instead."""
-    values = np.asarray(image, dtype=np.float64)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0, posinf=0, neginf=0)
     low, high = (0.0, 65535.0) if image.mode.startswith("I") else (float(values.min()), float(values.max()))
     scaled = np.clip((values - low) / max(high - low, 1e-12) * 255, 0, 255)
     return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")

@@ -187,11 +187,13 @@ def view_rows(source: View, target: View, cells: np.ndarray, alpha: float) -> Te
 def cycle_error(source: View, target: View, points: np.ndarray, rows: Tensor, alpha: float) -> np.ndarray:
     """Pixels `[N]` between each point and the best match, back in the source, of its best match in the target.
 
-    A perfect match of a point at its cell's centre gives 0; elsewhere the cell's size sets the floor.
+    A perfect match of a point at its cell's centre gives 0; elsewhere the cell's size sets the floor. NaN where no cell
+    can be matched.
     """
-    there, _ = top_k(rows)
-    back, _ = top_k(view_rows(target, source, there[:, 0], alpha))
-    return np.linalg.norm(source.features.framing.to_pixel(back[:, 0]) - points, axis=1)
+    there, scores = top_k(rows)
+    back, back_scores = top_k(view_rows(target, source, there[:, 0], alpha))
+    error = np.linalg.norm(source.features.framing.to_pixel(back[:, 0]) - points, axis=1)
+    return np.where(np.isneginf(scores[:, 0]) | np.isneginf(back_scores[:, 0]), np.nan, error)
 
 
 def match(
@@ -216,8 +218,8 @@ def match(
         soft_window: refine the best match by a window soft-argmax of so many cells to each side.
 
     Raises:
-        ValueError: a point outside the image or not finite, features of two backbones, k < 1, alpha outside 0..1, or
-            a mapper trained on other features.
+        ValueError: a point outside the image or not finite, features of two backbones, k < 1, alpha outside 0..1, a
+            negative window, or a mapper trained on other features.
     """
     if sphere is None:
         return match_views(View(source), View(target), points, k=k, soft_window=soft_window)
@@ -262,6 +264,8 @@ def match_views(
         raise ValueError(f"The images have different features: {source.features.source}, {target.features.source}.")
     if k < 1:
         raise ValueError(f"k, the number of matches per point, must be at least 1; got {k}.")
+    if soft_window is not None and soft_window < 0:
+        raise ValueError(f"The soft window counts cells to each side and must be at least 0; got {soft_window}.")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is the sphere's share and must lie between 0 and 1; got {alpha:g}.")
     cells = source.features.framing.to_cell(points)
