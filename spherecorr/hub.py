@@ -1,0 +1,85 @@
+"""Files of the Hugging Face Hub: from the local cache if they are there, else downloaded, never a hang.
+
+huggingface_hub is imported inside the functions: it costs a moment, and most visits need no download.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+
+class HubError(ValueError):
+    """A file of the Hub that cannot be had; the message says why and what to do."""
+
+
+def cached_file(repository: str, filename: str) -> Path | None:
+    """Path of a file of `owner/name` in the local cache, or None; asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        path = try_to_load_from_cache(repository, filename)
+    except HFValidationError as error:
+        raise HubError(f"'{repository}' is no id of the Hugging Face Hub; ids look like owner/name.") from error
+    return Path(path) if isinstance(path, str) else None
+
+
+def fetch_file(repository: str, filename: str) -> Path:
+    """Path of a file of `owner/name` in the local cache, downloaded first where it is missing.
+
+    Raises:
+        HubError: no network (said within 2 seconds), a gated, private or missing repository, or a failed download.
+    """
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
+
+    path = cached_file(repository, filename)
+    if path is not None:
+        return path
+    # huggingface_hub would try again for most of a minute before it gives up.
+    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+        raise HubError(
+            f"'{repository}' is not on this machine and {reason}. "
+            f"Connect to the network and retry, or run `hf download {repository}` beforehand."
+        )
+    page = f"{constants.ENDPOINT}/{repository}"
+    try:
+        return Path(hf_hub_download(repository, filename))
+    except GatedRepoError as error:
+        raise HubError(f"'{repository}' is gated: ask for access on {page}, run `hf auth login`, retry.") from error
+    except RepositoryNotFoundError as error:
+        raise HubError(f"{page} does not exist, or is private and needs `hf auth login`.") from error
+    except EntryNotFoundError as error:
+        raise HubError(f"'{repository}' cannot be used: it has no file {filename}.") from error
+    except (OSError, RuntimeError) as error:
+        raise HubError(f"The download of '{repository}' failed ({_first_line(error)}). Retry.") from error
+
+
+def _answers(url: str, seconds: float = 1.5) -> bool:
+    """Whether a server answers; asked in a thread, because the lookup of a host's name knows no timeout."""
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(url, method="HEAD"), timeout=seconds):
+                answers.put(True)
+        except HTTPError as error:
+            answers.put(error.code < 500)
+        except (OSError, HTTPException):
+            answers.put(False)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
