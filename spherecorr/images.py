@@ -51,12 +51,13 @@ def _open(source: ImageLike) -> Image.Image:
         image = source
     else:
         image = _from_file(Path(source))
-    _check_size(image, "The image" if not isinstance(source, (str, Path)) else f"'{Path(source).name}'")
+    what = f"'{Path(source).name}'" if isinstance(source, (str, Path)) else "The image"
+    _check_size(image, what)
     try:
         image.load()
         return ImageOps.exif_transpose(image)
     except Exception as error:  # on a broken file Pillow's decoders raise nearly anything
-        raise ImageError(f"The image is damaged or cut off ({error}). Save it again and retry.") from error
+        raise ImageError(f"{what} is damaged or cut off ({error}). Save it again and retry.") from error
 
 
 def _from_file(path: Path) -> Image.Image:

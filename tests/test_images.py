@@ -151,7 +151,7 @@ def test_truncated_file(suffix, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, size=(64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ImageError, match=r"damaged or cut off|cannot be opened|not an image"):
+    with pytest.raises(ImageError, match=r"'cut\..*' (is damaged or cut off|cannot be opened|is not an image)"):
         load_image(path)
 
 

@@ -1,0 +1,334 @@
+"""Matching on feature maps and spheres made by hand, where the right answer is plain to see."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spherecorr.features import FeatureMap, FeatureSource, SphereMap
+from spherecorr.geometry import fit, pad
+from spherecorr.matching import (
+    View,
+    fuse,
+    match,
+    match_views,
+    rank,
+    similarity_rows,
+    top_k,
+    view_rows,
+    window_soft_argmax,
+)
+from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
+
+PATCH = 10
+
+
+def feature_map(features: torch.Tensor) -> FeatureMap:
+    """Features `[D, H, W]` of an image whose cells are 10 x 10 pixels: cell (c, r) has its centre at 10 c + 5."""
+    dim, rows, columns = features.shape
+    framing = fit((columns * PATCH, rows * PATCH), max(rows, columns) * PATCH, PATCH)
+    return FeatureMap(features, framing, FeatureSource("hand-made", dim, PATCH, 0))
+
+
+def one_hot_map(order: list[list[int]], dim: int = 6) -> FeatureMap:
+    """A map whose cells show the numbered parts of an object."""
+    return feature_map(torch.eye(dim)[torch.tensor(order)].permute(2, 0, 1))
+
+
+def centre(column: int, row: int) -> tuple[float, float]:
+    return (column * PATCH + PATCH / 2, row * PATCH + PATCH / 2)
+
+
+def random_map(rows: int, columns: int, dim: int = 32, seed: int = 0) -> FeatureMap:
+    generator = torch.Generator().manual_seed(seed)
+    return feature_map(torch.randn(dim, rows, columns, generator=generator))
+
+
+# Similarity
+
+
+def test_similarity_is_the_cosine():
+    source = torch.tensor([[[3.0]], [[4.0]]])  # one cell with the feature (3, 4)
+    target = torch.tensor([[[6.0, 4.0, -3.0, 0.0]], [[8.0, -3.0, -4.0, 0.0]]])
+    # Same direction, orthogonal, opposite, and no feature at all.
+    assert similarity_rows(source, np.array([[0, 0]]), target)[0, 0].tolist() == pytest.approx([1, 0, -1, 0], abs=1e-6)
+
+
+def test_rows_come_in_the_order_of_the_points():
+    features = torch.eye(6).reshape(6, 2, 3)  # a part of its own in every cell, which finds itself alone
+    rows = similarity_rows(features, np.array([[2, 0], [0, 1]]), features)
+    assert rows.tolist() == [[[0, 0, 1], [0, 0, 0]], [[0, 0, 0], [1, 0, 0]]]
+
+
+def test_fuse_mixes_by_alpha():
+    features, sphere = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.5])
+    assert fuse(features, sphere, 0).tolist() == [1.0, 0.0]
+    assert fuse(features, sphere, 0.5).tolist() == [0.5, 0.25]
+    assert fuse(features, sphere, 1).tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
+def test_fuse_refuses_other_shares(alpha):
+    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+        fuse(torch.zeros(1), torch.zeros(1), alpha)
+
+
+# Reading a row
+
+
+def test_top_k_leaves_out_the_neighbours_of_what_it_took():
+    row = torch.tensor([[[0.9, 0.8, 0.1, 0.7, 0.6], [0.0, 0.0, 0.0, 0.0, 0.0]]])
+    cells, scores = top_k(row, 3)
+    # 0.8 is next to 0.9, 0.6 next to 0.7; column 2 is next to 3. Nothing but exhausted cells is left.
+    assert cells[0, :2].tolist() == [[0, 0], [3, 0]]
+    assert scores[0].tolist() == pytest.approx([0.9, 0.7, -np.inf])
+    assert top_k(row, 3, radius=0)[0][0].tolist() == [[0, 0], [1, 0], [3, 0]]
+
+
+def test_top_k_takes_every_row_for_itself():
+    rows = torch.zeros(2, 3, 4)
+    rows[0, 2, 1] = rows[1, 0, 3] = 1
+    assert top_k(rows)[0][:, 0].tolist() == [[1, 2], [3, 0]]
+    assert rows.sum() == 2  # the rows given are left alone
+
+
+def test_rank_gives_pixels_and_nan_where_nothing_is_left():
+    framing = feature_map(torch.zeros(1, 2, 5)).framing
+    row = torch.tensor([[[0.9, 0.8, 0.1, 0.7, 0.6], [0.0, 0.0, 0.0, 0.0, 0.0]]])
+    ranked = rank(row, framing, k=3)
+    assert ranked.xy[0, :2].tolist() == [[5, 5], [35, 5]]
+    assert np.isnan(ranked.xy[0, 2]).all() and ranked.score[0, 2] == -np.inf
+
+
+def test_soft_argmax_of_a_symmetric_peak_is_its_centre():
+    xs, ys = torch.meshgrid(torch.arange(15), torch.arange(15), indexing="xy")
+    peak = torch.exp(-((xs - 7) ** 2 + (ys - 6) ** 2) / 8.0)[None]
+    np.testing.assert_allclose(window_soft_argmax(peak), [[7.5, 6.5]], atol=1e-5)
+
+
+def test_soft_argmax_between_two_equal_neighbours_is_their_middle():
+    row = torch.zeros(1, 11, 11)
+    row[0, 5, 4] = row[0, 5, 5] = 1  # centres at 4.5 and 5.5; the others weigh exp(-50) each
+    np.testing.assert_allclose(window_soft_argmax(row), [[5.0, 5.5]], atol=1e-6)
+
+
+def test_soft_argmax_sees_its_window_only():
+    row = torch.full((1, 1, 20), -1.0)
+    row[0, 0, 3], row[0, 0, 15] = 1.0, 0.999
+    assert window_soft_argmax(row, window=5)[0, 0] == pytest.approx(3.5)
+    assert window_soft_argmax(row, window=12)[0, 0] > 8  # now the far peak counts, too
+
+
+def test_soft_argmax_moves_to_the_best_cell_as_the_temperature_falls():
+    rows = torch.rand(4, 8, 9, generator=torch.Generator().manual_seed(0))
+    best = top_k(rows)[0][:, 0] + 0.5
+    np.testing.assert_allclose(window_soft_argmax(rows, temperature=1e-5), best, atol=1e-4)
+
+
+# Matching
+
+
+def test_match_finds_the_same_part_in_a_mirrored_image():
+    source = one_hot_map([[0, 1, 2], [3, 4, 5]])
+    target = one_hot_map([[2, 1, 0], [5, 4, 3]])
+    result = match(source, target, [centre(0, 0), (29.9, 10.1)])
+    assert result.raw.xy[:, 0].tolist() == [list(centre(2, 0)), list(centre(0, 1))]
+    assert result.raw.score[:, 0].tolist() == [1, 1]
+    assert result.raw.rows.shape == (2, 2, 3)
+    assert result.sphere is None and result.fused is None and result.visible is None
+
+
+def test_match_gives_pixels_of_images_of_any_size():
+    features = torch.eye(8)[torch.tensor([[0, 1], [2, 3]])].permute(2, 0, 1)
+    source_framing, target_framing = fit((640, 480), 20, 10), fit((100, 100), 20, 10)
+    assert source_framing.grid == target_framing.grid == (2, 2)
+    source = replace(feature_map(features), framing=source_framing)
+    target = replace(feature_map(features), framing=target_framing)
+    assert match(source, target, [(600, 100)]).raw.xy[0, 0].tolist() == [75, 25]
+
+
+def test_no_points_give_empty_results():
+    result = match(random_map(3, 4), random_map(3, 4), [], k=2)
+    assert result.raw.xy.shape == (0, 2, 2) and result.raw_cycle.shape == (0,)
+
+
+def test_a_map_matched_with_itself_returns_every_cell_centre():
+    features = random_map(7, 9)
+    points = [centre(column, row) for row in range(7) for column in range(9)]
+    result = match(features, features, points)
+    np.testing.assert_allclose(result.raw.xy[:, 0], points, atol=1e-9)
+    np.testing.assert_allclose(result.raw_cycle, 0, atol=1e-9)
+
+
+def test_the_cycle_error_counts_source_pixels():
+    # Part 0 is shown twice in the source; the target's copy is a little more like the second one.
+    source = one_hot_map([[0, 1, 1, 0]])
+    target = one_hot_map([[2, 0]])
+    source.features[:, 0, 0] += 0.2 * torch.eye(6)[3]
+    assert match(source, target, [centre(0, 0), centre(3, 0)]).raw_cycle.tolist() == [30, 0]
+
+
+def test_soft_window_refines_the_best_match_only():
+    source = one_hot_map([[0, 1, 1, 1, 1, 0]])
+    target = one_hot_map([[0, 0, 1, 1, 1, 0]])
+    exact, soft = (match(source, target, [centre(0, 0)], k=2, soft_window=w).raw.xy[0] for w in (None, 1))
+    assert exact.tolist() == [list(centre(0, 0)), list(centre(5, 0))]
+    # Between two equal cells of centres 5 and 15. The other rank is untouched.
+    np.testing.assert_allclose(soft, [(10, 5), centre(5, 0)], atol=1e-6)
+
+
+def test_only_the_foreground_can_be_matched():
+    source, target = one_hot_map([[0, 1, 2]]), one_hot_map([[0, 0, 1]])
+    foreground = np.array([[False, True, True]])
+    result = match_views(View(source), View(target, foreground=foreground), [centre(0, 0)], k=3)
+    assert result.raw.xy[0, 0].tolist() == list(centre(1, 0))
+    assert np.isneginf(result.raw.rows[0, 0, 0].item())
+    nothing = match_views(View(source), View(target, foreground=np.zeros((1, 3), dtype=bool)), [centre(0, 0)])
+    assert np.isnan(nothing.raw.xy).all() and np.isnan(nothing.raw_cycle).all()
+
+
+def test_padding_is_never_matched():
+    framing = pad((40, 20), 40, 10)  # rows 0 and 3 of four are padding
+    features = torch.zeros(2, 4, 4)
+    features[0] = 1
+    features[1, 1:3] = 0.5  # the padding is more like the source than the image is
+    target = replace(feature_map(features), framing=framing)
+    result = match(feature_map(torch.tensor([[[1.0]], [[0.0]]])), target, [(5, 5)], k=8)
+    found = result.raw.xy[np.isfinite(result.raw.score)]
+    assert len(found) and ((found >= 0) & (found <= (40, 20))).all()
+
+
+def unit(*vector: float) -> list[float]:
+    return (np.array(vector) / np.linalg.norm(vector)).tolist()
+
+
+FRONT, BACK, ROOF = [1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]
+WHEEL, BODY = 0, 1
+
+
+def car(parts: list[int], points: list[list[float]]) -> View:
+    """A car seen from its side: one row of cells, each showing a part at a place of the sphere."""
+    features = one_hot_map([parts])
+    sphere = SphereMap(torch.tensor(points).T[:, None, :], features.framing)
+    return View(features, sphere)
+
+
+def two_cars() -> tuple[View, View]:
+    """Two cars heading opposite ways; the front wheel of the first looks a bit more like the back wheel of the other.
+
+    Source: front wheel at column 0, roof, back wheel at column 2. Target: back wheel at column 0, front at column 2.
+    """
+    source = car([WHEEL, BODY, WHEEL], [FRONT, ROOF, BACK])
+    target = car([WHEEL, BODY, WHEEL], [BACK, ROOF, unit(0.95, 0, 0.31)])
+    target.features.features[:, 0, 2] += 0.1 * torch.eye(6)[5]
+    return source, target
+
+
+def test_the_sphere_mends_a_symmetric_mistake():
+    source, target = two_cars()
+    result = match_views(source, target, [centre(0, 0), centre(1, 0), centre(2, 0)], alpha=0.2)
+    # Raw features send both wheels to column 0; the sphere knows front from back, and so does the mix.
+    assert result.raw.xy[:, 0, 0].tolist() == [5, 15, 5]
+    assert result.sphere.xy[:, 0, 0].tolist() == result.fused.xy[:, 0, 0].tolist() == [25, 15, 5]
+    assert result.symmetric_mistake.tolist() == [True, False, False]
+    assert result.visible.tolist() == [True, True, True]
+    # Front and back are opposite; the target's front wheel lies atan(0.31 / 0.95) = 18.07 degrees off.
+    assert result.raw_angle[0] == pytest.approx(180, abs=0.1)
+    assert result.nearest_angle[0] == pytest.approx(18.07, abs=0.01)
+
+
+def test_a_part_that_the_target_does_not_show_is_not_visible():
+    source, _ = two_cars()
+    target = car([WHEEL, BODY], [BACK, unit(-1, 0, 1)])  # its front is out of the picture
+    result = match_views(source, target, [centre(0, 0), centre(2, 0)])
+    assert result.visible.tolist() == [False, True]
+    # No cell to go to instead: a wrong match, but not one between two parts in sight.
+    assert result.symmetric_mistake.tolist() == [False, False]
+    assert result.nearest_angle[0] == pytest.approx(135, abs=0.01)
+
+
+def test_flags_follow_their_angles():
+    source, target = two_cars()
+    points = [centre(0, 0)]
+    assert not match_views(source, target, points, visible_angle=18).visible[0]
+    assert match_views(source, target, points, visible_angle=18.2).visible[0]
+    assert not match_views(source, target, points, symmetric_angle=180).symmetric_mistake[0]
+
+
+def test_what_the_foreground_hides_is_not_visible():
+    source, target = two_cars()
+    hidden = replace(target, foreground=np.array([[True, True, False]]))
+    assert not match_views(source, hidden, [centre(0, 0)]).visible[0]
+
+
+def test_fused_equals_each_branch_at_the_ends():
+    source = View(random_map(5, 6), random_sphere(5, 6))
+    target = View(random_map(4, 7, seed=1), random_sphere(4, 7, seed=1))
+    points = [centre(1, 1), centre(4, 3)]
+    raw = match_views(source, target, points, alpha=0, k=3)
+    sphere = match_views(source, target, points, alpha=1, k=3)
+    np.testing.assert_array_equal(raw.fused.xy, raw.raw.xy)
+    np.testing.assert_array_equal(raw.fused_cycle, raw.raw_cycle)
+    np.testing.assert_array_equal(sphere.fused.xy, sphere.sphere.xy)
+    half = match_views(source, target, points, alpha=0.5)
+    torch.testing.assert_close(half.fused.rows, (half.raw.rows + half.sphere.rows) / 2)
+
+
+def random_sphere(rows: int, columns: int, seed: int = 0) -> SphereMap:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.nn.functional.normalize(torch.randn(3, rows, columns, generator=generator), dim=0)
+    return SphereMap(points, random_map(rows, columns).framing)
+
+
+def test_masked_rows_stay_masked_at_every_alpha():
+    source = View(random_map(3, 3), random_sphere(3, 3))
+    target = replace(source, foreground=np.eye(3, dtype=bool))
+    for alpha in (0, 0.2, 1):
+        rows = view_rows(source, target, np.array([[0, 0]]), alpha)[0].numpy()
+        assert np.array_equal(np.isneginf(rows), ~np.eye(3, dtype=bool)) and not np.isnan(rows).any()
+
+
+def test_match_takes_alpha_and_angles_from_the_mapper():
+    torch.manual_seed(0)
+    source, target = random_map(4, 5), random_map(4, 5, seed=1)
+    mapper = SphereMapper(SphereSettings(32, alpha=1.0, visible_angle=180.0, source=source.source)).eval()
+    result = match(source, target, [centre(1, 1)], sphere=mapper)
+    np.testing.assert_array_equal(result.fused.xy, result.sphere.xy)  # alpha 1
+    assert result.visible[0]  # within 180 degrees everything is
+    raw = match(source, target, [centre(1, 1)], sphere=mapper, alpha=0)
+    np.testing.assert_array_equal(raw.fused.xy, raw.raw.xy)
+
+
+# What a user can get wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"points": [(float("nan"), 1)]}, "not a finite number"),
+        ({"points": [(41, 1)]}, r"Point \(41, 1\) lies outside the image, which is 40 x 30 pixels"),
+        ({"points": [(1, 1, 1)]}, r"list of \(x, y\) pairs"),
+        ({"k": 0}, "at least 1; got 0"),
+        ({"alpha": 1.5}, "between 0 and 1; got 1.5"),
+        ({"alpha": float("nan")}, "between 0 and 1; got nan"),
+        ({"soft_window": -1}, "at least 0; got -1"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    view = View(random_map(3, 4))
+    with pytest.raises(ValueError, match=message):
+        match_views(view, view, **({"points": [(1, 1)]} | arguments))
+
+
+def test_features_of_two_backbones():
+    features = random_map(3, 4)
+    other = replace(features, source=replace(features.source, backbone="other"))
+    with pytest.raises(ValueError, match="The images have different features"):
+        match(features, other, [(1, 1)])
+
+
+def test_a_mapper_of_other_features():
+    features = random_map(3, 4)
+    with pytest.raises(SphereMismatchError, match="takes features of 64 channels; backbone 'hand-made' gives 32"):
+        match(features, features, [(1, 1)], sphere=SphereMapper(SphereSettings(64)))
