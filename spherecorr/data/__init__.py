@@ -1,0 +1,1 @@
+"""Datasets: one reader each, all yielding the records of `records`."""

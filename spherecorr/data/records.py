@@ -1,0 +1,80 @@
+"""What every dataset yields: images with annotations, and pairs of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Point = tuple[float, float]
+
+
+class DatasetError(ValueError):
+    """A dataset's file is missing or broken; the message names it."""
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One annotated image.
+
+    Attributes:
+        id: `category/stem`.
+        path: of the image file.
+        size: (width, height) in pixels.
+        category: of the object.
+        box: (x0, y0, x1, y1) in pixels.
+        keypoints: name -> (x, y) in pixels, None where hidden.
+        azimuth: degrees of the camera from the object's front towards its left; None where only the bin is known.
+        azimuth_bin: 0..7 in steps of 45 degrees.
+        mask: path of the segmentation, above 0 on the object; None if there is none.
+        surface: path of the surface points of a render (see `render.dataset`); None for photographs.
+    """
+
+    id: str
+    path: Path
+    size: tuple[int, int]
+    category: str
+    box: tuple[float, float, float, float]
+    keypoints: dict[str, Point | None]
+    azimuth_bin: int
+    azimuth: float | None = None
+    mask: Path | None = None
+    surface: Path | None = None
+
+    def load_mask(self) -> np.ndarray:
+        """Boolean `[h, w]`.
+
+        Raises:
+            DatasetError: the image has no mask, or its file cannot be read.
+        """
+        if self.mask is None:
+            raise DatasetError(f"Image '{self.id}' has no mask.")
+        return np.asarray(_open(self.mask).convert("L")) > 0
+
+    def load_surface(self) -> np.ndarray:
+        """Float32 `[h, w, 3]` in -1..1; meaningful on the mask only."""
+        if self.surface is None:
+            raise DatasetError(f"Image '{self.id}' has no surface points; only renders do.")
+        return np.asarray(_open(self.surface), dtype=np.float32) / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class PairRecord:
+    """Two images of one category to be matched; `attributes` as annotated (viewpoint variation, occlusion, ...)."""
+
+    id: str
+    source: ImageRecord
+    target: ImageRecord
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+        image.load()
+        return image
+    except OSError as error:
+        raise DatasetError(f"'{path}' cannot be read as a picture ({error}).") from error

@@ -1,0 +1,232 @@
+"""Renders to disk in SPair-71k's layout, with two things that no photograph has: names and surface points.
+
+ROOT/JPEGImages/<category>/<id>.jpg
+ROOT/ImageAnnotation/<category>/<id>.json     SPair's keys, plus azimuth and elevation in degrees
+ROOT/Segmentation/<category>/<id>.png         255 on the object
+ROOT/SurfacePoints/<category>/<id>.png        8-bit (x, y, z): -1..1 of the object's half extents -> 0..255
+ROOT/PairAnnotation/<split>/<n>-<source>-<target>:<category>.json and ROOT/Layout/large/<split>.txt
+ROOT/keypoints.json                           category -> names, in the order of SPair's numeric keys
+ROOT/render.json                              the settings
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from spherecorr.render.objects import CATEGORIES, make_shape
+from spherecorr.render.scene import Rendering, photo_background, procedural_background, random_camera, render
+
+SPLITS = ("trn", "val", "test")
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What to render.
+
+    Attributes:
+        split: "trn", "val" or "test"; each draws other objects.
+        count: images in all, dealt out over the categories; every image shows another object.
+        pairs: pairs per category; every image is the source of one before any is one again.
+        categories: of the objects.
+        size: side of the pictures in pixels.
+        seed: the same seed gives the same files.
+        backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones only.
+        supersample: rays per pixel along each side.
+    """
+
+    split: str = "trn"
+    count: int = 1000
+    pairs: int = 100
+    categories: tuple[str, ...] = tuple(CATEGORIES)
+    size: int = 224
+    seed: int = 0
+    backgrounds: str | None = None
+    supersample: int = 1
+
+
+def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> None:
+    """Render one split; images that are there already are kept, so an interrupted run can be repeated.
+
+    Raises:
+        ValueError: an unknown category or split, no photographs in `backgrounds`, or other settings in `root` before.
+    """
+    _check(settings)
+    photos = _photographs(settings.backgrounds)
+    _write_once(root / f"render-{settings.split}.json", asdict(settings))
+    jobs = [(settings.categories[i % len(settings.categories)], i) for i in range(settings.count)]
+    with ProcessPoolExecutor(processes) as pool:
+        work = partial(_render_one, root, settings, photos)
+        for _ in _progress(pool.map(work, jobs, chunksize=8), len(jobs), f"rendering {settings.split}"):
+            pass
+    names = {category: keypoint_names(category) for category in settings.categories}
+    _write_json(root / "keypoints.json", names)
+    _write_pairs(root, settings, jobs)
+
+
+@cache
+def keypoint_names(category: str) -> tuple[str, ...]:
+    """Every keypoint name of a category's objects, sorted: the n-th is SPair's key `str(n)`."""
+    shapes = (make_shape(category, np.random.default_rng(seed)) for seed in range(12))
+    return tuple(sorted({name for shape in shapes for name in shape.keypoints}))
+
+
+def image_id(split: str, category: str, index: int) -> str:
+    """File stem of one image."""
+    return f"{split}_{category}_{index:06d}"
+
+
+def render_object(category: str, seed: list[int], settings: RenderSettings, photos: list[str]) -> Rendering:
+    """One picture, decided by its seed alone."""
+    rng = np.random.default_rng(seed)
+    shape = make_shape(category, rng)
+    inner = settings.size * settings.supersample
+    camera = random_camera(shape, inner, rng)
+    if photos and rng.random() < 0.5:
+        with Image.open(photos[rng.integers(len(photos))]) as photo:
+            background = photo_background(np.asarray(photo.convert("RGB")), inner, rng)
+    else:
+        background = procedural_background(inner, rng)
+    return render(shape, camera, background, rng)
+
+
+def _render_one(root: Path, settings: RenderSettings, photos: list[str], job: tuple[str, int]) -> None:
+    category, index = job
+    stem = image_id(settings.split, category, index)
+    annotation = root / "ImageAnnotation" / category / f"{stem}.json"
+    if annotation.exists():
+        return
+    seed = [settings.seed, SPLITS.index(settings.split), index]
+    rendering = render_object(category, seed, settings, photos)
+    save_rendering(root, stem, rendering, settings.size)
+
+
+def save_rendering(root: Path, stem: str, rendering: Rendering, size: int) -> None:
+    """Write one picture's files, scaled to `size`; the annotation comes last and marks it as complete."""
+    category, factor = rendering.category, size / len(rendering.mask)
+    shrink = {"size": (size, size)}
+    image = Image.fromarray(rendering.image).resize(**shrink, resample=Image.Resampling.LANCZOS)
+    mask = Image.fromarray(rendering.mask.astype(np.uint8) * 255).resize(**shrink, resample=Image.Resampling.NEAREST)
+    coded = ((rendering.surface + 1) * 127.5).round().astype(np.uint8)
+    surface = Image.fromarray(coded).resize(**shrink, resample=Image.Resampling.NEAREST)
+    for folder, ending, picture, options in (
+        ("JPEGImages", "jpg", image, {"format": "JPEG", "quality": 92}),
+        ("Segmentation", "png", mask, {"format": "PNG"}),
+        ("SurfacePoints", "png", surface, {"format": "PNG"}),
+    ):
+        _replace(root / folder / category / f"{stem}.{ending}", lambda path, p=picture, o=options: p.save(path, **o))
+    rows, columns = np.nonzero(np.asarray(mask))
+    points = {
+        n: [round(p[0] * factor, 2), round(p[1] * factor, 2)] if p else None for n, p in rendering.keypoints.items()
+    }
+    names = keypoint_names(category)
+    _write_json(
+        root / "ImageAnnotation" / category / f"{stem}.json",
+        {
+            "filename": f"{stem}.jpg",
+            "image_width": size,
+            "image_height": size,
+            "image_depth": 3,
+            "category": category,
+            "bndbox": [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1],
+            "kps": {str(k): points.get(names[k]) if k < len(names) else None for k in range(30)},
+            "azimuth_id": int(rendering.camera.azimuth % 360 // 45),
+            "azimuth": round(rendering.camera.azimuth % 360, 3),
+            "elevation": round(rendering.camera.elevation, 3),
+        },
+    )
+
+
+def _write_pairs(root: Path, settings: RenderSettings, jobs: list[tuple[str, int]]) -> None:
+    rng = np.random.default_rng([settings.seed, 99, SPLITS.index(settings.split)])
+    lines = []
+    for category in settings.categories:
+        stems = [image_id(settings.split, c, i) for c, i in jobs if c == category]
+        if len(stems) < 2:
+            raise ValueError(f"Pairs of '{category}' need at least two images; --count gives it {len(stems)}.")
+        order = rng.permutation(len(stems))
+        for k in range(settings.pairs):  # every image is a source before any is one again
+            first = order[k % len(stems)]
+            second = (first + rng.integers(1, len(stems))) % len(stems)
+            source, target = stems[first], stems[second]
+            lines.append(f"{len(lines):06d}-{source}-{target}:{category}")
+            _write_json(
+                root / "PairAnnotation" / settings.split / f"{lines[-1]}.json",
+                _pair_annotation(root, category, source, target, lines[-1], len(lines) - 1),
+            )
+    _replace(root / "Layout" / "large" / f"{settings.split}.txt", lambda path: path.write_text("\n".join(lines) + "\n"))
+
+
+def _pair_annotation(root: Path, category: str, source: str, target: str, name: str, number: int) -> dict:
+    """SPair's keys; `src_kps` and `trg_kps` hold the keypoints that both images show."""
+    first, second = (
+        json.loads((root / "ImageAnnotation" / category / f"{stem}.json").read_text()) for stem in (source, target)
+    )
+    common = [key for key in first["kps"] if first["kps"][key] and second["kps"][key]]
+    size = [first["image_width"], first["image_height"], 3]
+    return {
+        "pair_id": number,
+        "filename": name,
+        "src_imname": f"{source}.jpg",
+        "trg_imname": f"{target}.jpg",
+        "src_imsize": size,
+        "trg_imsize": size,
+        "src_bndbox": first["bndbox"],
+        "trg_bndbox": second["bndbox"],
+        "category": category,
+        "src_kps": [first["kps"][key] for key in common],
+        "trg_kps": [second["kps"][key] for key in common],
+        "kps_ids": common,
+        "mirror": 0,
+    }
+
+
+def _check(settings: RenderSettings) -> None:
+    unknown = sorted(set(settings.categories) - set(CATEGORIES))
+    if unknown:
+        raise ValueError(f"There is no procedural '{unknown[0]}'. Choose from: {', '.join(CATEGORIES)}.")
+    if settings.split not in SPLITS:
+        raise ValueError(f"The split must be one of {', '.join(SPLITS)}; got '{settings.split}'.")
+
+
+def _photographs(folder: str | None) -> list[str]:
+    if folder is None:
+        return []
+    found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not found:
+        raise ValueError(f"There is no .jpg or .png picture in '{folder}' or below it.")
+    return found
+
+
+def _write_once(path: Path, settings: dict) -> None:
+    """Record the settings, or refuse to mix pictures of other settings into the same folder."""
+    settings = json.loads(json.dumps(settings))
+    if path.exists() and json.loads(path.read_text()) != settings:
+        raise ValueError(f"'{path}' was made with other settings. Choose another folder, or delete this one.")
+    _write_json(path, settings)
+
+
+def _write_json(path: Path, value: object) -> None:
+    _replace(path, lambda temporary: temporary.write_text(json.dumps(value)))
+
+
+def _replace(path: Path, write) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: no half-written file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    write(temporary)
+    temporary.replace(path)
+
+
+def _progress(items: Iterator, total: int, title: str) -> Iterator:
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, desc=title, unit="image")

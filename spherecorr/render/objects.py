@@ -1,0 +1,33 @@
+"""The categories that can be made without any file, and the names of their keypoints' mirror twins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spherecorr.render.animals import cat, cow, dog, horse, sheep
+from spherecorr.render.shapes import Shape
+from spherecorr.render.vehicles import aeroplane, bus, car
+
+CATEGORIES = {
+    "aeroplane": aeroplane, "bus": bus, "car": car, "cat": cat, "cow": cow, "dog": dog, "horse": horse, "sheep": sheep,
+}  # fmt: skip
+
+
+def mirror_name(keypoint: str) -> str | None:
+    """The keypoint's left/right twin: `left_eye` -> `right_eye`; None for points on the plane of symmetry."""
+    if keypoint.startswith("left_"):
+        return "right_" + keypoint.removeprefix("left_")
+    if keypoint.startswith("right_"):
+        return "left_" + keypoint.removeprefix("right_")
+    return None
+
+
+def make_shape(category: str, rng: np.random.Generator) -> Shape:
+    """A random object of a category.
+
+    Raises:
+        ValueError: no such category.
+    """
+    if category not in CATEGORIES:
+        raise ValueError(f"There is no procedural '{category}'. Choose from: {', '.join(CATEGORIES)}.")
+    return CATEGORIES[category](rng)

@@ -1,0 +1,212 @@
+"""Procedural cars, buses and aeroplanes: each call gives another one, with its keypoints.
+
+Lengths are in metres for readability; `ShapeBuilder.build` scales every object to the unit sphere.
+"""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+from spherecorr.render.shapes import Colour, Shape, ShapeBuilder, block, box, ellipsoid, random_pattern, tube
+
+GLASS = np.array([0.16, 0.2, 0.25])
+RUBBER = np.array([0.07, 0.07, 0.08])
+DARK = np.array([0.12, 0.12, 0.13])
+
+
+def _paint(rng: np.random.Generator) -> Colour:
+    """A car's or a plane's paint: any hue, often nearly grey."""
+    saturation = rng.uniform(0.4, 0.95) if rng.random() < 0.65 else rng.uniform(0, 0.12)
+    return np.array(colorsys.hsv_to_rgb(rng.random(), saturation, rng.uniform(0.25, 0.97)))
+
+
+def _wheels(builder: ShapeBuilder, axles: dict[str, float], half_width: float, radius: float, hub: Colour) -> None:
+    """A wheel at both ends of each axle, touching z = 0, with the keypoint `<axle>_wheel` on the hub."""
+    for axle, x in axles.items():
+        thickness = radius * 0.32
+        outer, inner = half_width + 0.02, half_width - 2 * thickness
+        rim = np.array([[x, inner, radius], [x, inner + 0.02, radius], [x, outer - 0.02, radius], [x, outer, radius]])
+        tyre = np.array([0.9, 1, 1, 0.9])[:, None] * radius * np.ones(2)
+        builder.add_both(tube(rim, tyre, side=(1, 0, 0), segments=18), RUBBER)
+        cap = np.array([[x, outer - 0.01, radius], [x, outer + 0.012, radius]])
+        builder.add_both(tube(cap, np.full((2, 2), radius * 0.6), side=(1, 0, 0), segments=12, smooth=False), hub)
+        builder.keypoint_pair(f"{axle}_wheel", (x, outer + 0.012, radius))
+
+
+def _lights(builder: ShapeBuilder, front: float, rear: float, half_width: float, z: float, size: float) -> None:
+    """Head and tail lights with keypoints, set `size` inwards from the sides."""
+    y = half_width - size * 0.75
+    builder.add_both(ellipsoid((front, y, z), (0.05, size * 0.6, size * 0.45)), np.array([0.97, 0.95, 0.8]))
+    builder.add_both(box((rear, y, z + size * 0.3), (0.05, size, size * 0.8)), np.array([0.75, 0.08, 0.08]))
+    builder.keypoint_pair("headlight", (front + 0.05, y, z))
+    builder.keypoint_pair("taillight", (rear - 0.025, y, z + size * 0.3))
+
+
+def car(rng: np.random.Generator) -> Shape:
+    """Sedans, hatchbacks, estates, off-roaders, vans and pick-ups, by their proportions."""
+    length, half = rng.uniform(3.4, 5.0), rng.uniform(0.8, 0.98)
+    wheel, floor = rng.uniform(0.28, 0.42), rng.uniform(0.16, 0.32)
+    belt = floor + wheel + rng.uniform(0.25, 0.5)
+    roof = belt + rng.uniform(0.38, 0.7)
+    front, rear = length / 2, -length / 2
+    hood, boot = rng.uniform(0.14, 0.32) * length, rng.choice([0.02, rng.uniform(0.12, 0.35)]) * length
+    rake, drop = rng.uniform(0.25, 0.8), rng.uniform(0.05, 0.6)
+    paint, hub = _paint(rng), np.full(3, rng.uniform(0.45, 0.85))
+    builder = ShapeBuilder("car", random_pattern(rng, _paint(rng), 0.12, 2.0))
+
+    nose = rng.uniform(0.05, 0.22)
+    builder.add(
+        block((rear + 0.08, front - 0.1, half * 0.96, floor), (rear, front, half, (floor + belt) / 2)), paint, True
+    )
+    builder.add(
+        block((rear, front, half, (floor + belt) / 2), (rear + 0.05, front - nose, half * 0.93, belt)), paint, True
+    )
+    cabin_front, cabin_rear = front - hood, rear + boot
+    inset = rng.uniform(0.78, 0.9)
+    top_front, top_rear = cabin_front - rake, cabin_rear + drop
+    builder.add(
+        block((cabin_rear, cabin_front, half * 0.92, belt), (top_rear, top_front, half * inset, roof - 0.05)), GLASS
+    )
+    roof_paint = paint if rng.random() < 0.8 else _paint(rng)
+    builder.add(
+        block(
+            (top_rear, top_front, half * inset, roof - 0.06),
+            (top_rear + 0.08, top_front - 0.08, half * inset * 0.95, roof),
+        ),
+        roof_paint,
+    )
+    for share in (0.0, rng.uniform(0.4, 0.6), 1.0):  # pillars
+        low = cabin_rear + share * (cabin_front - cabin_rear)
+        high = top_rear + share * (top_front - top_rear)
+        pillar = [(low, half * 0.93, belt - 0.02), (high, half * inset * 1.01, roof - 0.03)]
+        builder.add_both(tube(pillar, np.full((2, 2), 0.045), side=(1, 0, 0), segments=6, smooth=False), paint)
+    axles = {"front": front - rng.uniform(0.15, 0.21) * length, "rear": rear + rng.uniform(0.15, 0.22) * length}
+    _wheels(builder, axles, half, wheel, hub)
+    light_z = floor + (belt - floor) * rng.uniform(0.5, 0.68)
+    _lights(builder, front - 0.02, rear + 0.01, half, light_z, rng.uniform(0.16, 0.3))
+    builder.add(box((front - 0.02, 0, floor + 0.14), (0.1, half * 1.3, 0.14)), DARK)
+    builder.add(box((front, 0, light_z), (0.03, half * 0.8, 0.1)), DARK)
+    plate = np.array([0.9, 0.9, 0.85])
+    builder.add(box((rear - 0.01, 0, light_z - 0.02), (0.04, 0.5, 0.12)), plate)
+    mirror = (cabin_front - 0.12, half * 1.06, belt + 0.08)
+    builder.add_both(ellipsoid(mirror, (0.07, 0.1, 0.08)), paint if rng.random() < 0.5 else DARK)
+    builder.keypoint_pair("mirror", (mirror[0] + 0.03, mirror[1] + 0.08, mirror[2]))
+    builder.keypoint_pair("windscreen_top", (top_front, half * inset * 0.97, roof - 0.04))
+    builder.keypoint_pair("rear_window_top", (top_rear, half * inset * 0.97, roof - 0.04))
+    builder.keypoint_pair("hood_corner", (front - nose, half * 0.92, belt))
+    builder.keypoint("front_plate", (front + 0.03, 0, floor + 0.14))
+    builder.keypoint("rear_plate", (rear - 0.03, 0, light_z - 0.02))
+    return builder.build()
+
+
+def bus(rng: np.random.Generator) -> Shape:
+    """City buses and coaches."""
+    length, half = rng.uniform(7, 12), rng.uniform(1.15, 1.3)
+    floor, roof = rng.uniform(0.3, 0.5), rng.uniform(2.7, 3.4)
+    belt = floor + (roof - floor) * rng.uniform(0.32, 0.48)
+    front, rear = length / 2, -length / 2
+    paint, trim = _paint(rng), _paint(rng)
+    builder = ShapeBuilder("bus", random_pattern(rng, trim, 0.2, 1.5))
+    lean = rng.uniform(0, 0.35)
+    builder.add(block((rear, front, half, floor), (rear, front, half, belt)), paint, True)
+    builder.add(
+        block((rear + 0.05, front - 0.05, half * 0.98, belt), (rear + 0.1, front - lean, half * 0.96, roof - 0.3)),
+        GLASS,
+    )
+    builder.add(
+        block((rear, front - lean * 0.9, half, roof - 0.35), (rear + 0.1, front - lean - 0.1, half * 0.94, roof)),
+        paint if rng.random() < 0.6 else trim,
+        True,
+    )
+    builder.add(block((rear - 0.01, rear + 1.2, half * 1.003, belt - 0.1), (rear, rear + 1.2, half, roof - 0.3)), paint)
+    for x in np.linspace(rear + 1.2, front - 0.6, rng.integers(5, 9)):
+        builder.add_both(box((x, half * 0.97, (belt + roof) / 2 - 0.15), (0.09, 0.07, roof - belt - 0.3)), paint)
+    door = box((front - 1.0, -half, (floor + roof) / 2 - 0.2), (0.9, 0.05, roof - floor - 0.6))
+    builder.add(door, GLASS * 1.3)  # passengers board on the right
+    _wheels(
+        builder,
+        {"front": front - 0.2 * length, "rear": rear + 0.24 * length},
+        half,
+        rng.uniform(0.45, 0.56),
+        np.full(3, 0.6),
+    )
+    _lights(builder, front + 0.0, rear, half, floor + 0.4, rng.uniform(0.3, 0.42))
+    mirror = (front + 0.12, half + 0.14, belt + (roof - belt) * 0.45)
+    builder.add_both(box(mirror, (0.1, 0.12, 0.5)), DARK)
+    builder.keypoint_pair("mirror", (mirror[0] + 0.05, mirror[1], mirror[2]))
+    builder.keypoint_pair("roof_front", (front - lean - 0.05, half * 0.95, roof - 0.05))
+    builder.keypoint_pair("roof_rear", (rear + 0.06, half * 0.96, roof - 0.05))
+    builder.keypoint_pair("bumper_front", (front, half * 0.95, floor + 0.03))
+    builder.keypoint_pair("bumper_rear", (rear, half * 0.95, floor + 0.03))
+    builder.keypoint("windscreen_bottom", (front, 0, belt - 0.02))
+    return builder.build()
+
+
+def aeroplane(rng: np.random.Generator) -> Shape:
+    """Airliners with jets, light planes with a propeller, fighters with swept wings."""
+    length, radius = rng.uniform(9, 16), rng.uniform(0.55, 1.05)
+    front, rear = length / 2, -length / 2
+    paint, trim = _paint(rng) * 0.4 + 0.55, _paint(rng)
+    builder = ShapeBuilder("aeroplane", random_pattern(rng, trim, 0.25, 0.8))
+    x = np.array([1.0, 0.985, 0.94, 0.85, 0.6, 0.2, 0.0]) * length + rear
+    profile = np.array([0.04, 0.3, 0.6, 0.9, 1.0, 0.7, 0.22]) * radius
+    z = np.array([-0.25, -0.2, -0.1, 0, 0, 0.25, 0.55]) * radius
+    builder.add(tube(np.stack([x, 0 * x, z], 1), np.stack([profile, profile], 1), segments=18), paint, True)
+    builder.add(
+        ellipsoid((front - 0.13 * length, 0, radius * 0.45), (length * 0.05, radius * 0.62, radius * 0.5)), GLASS
+    )
+
+    span, chord = rng.uniform(0.36, 0.55) * length, rng.uniform(0.09, 0.15) * length
+    sweep, lift = rng.uniform(-0.02, 0.5) * span, rng.uniform(-0.02, 0.14) * span
+    root_x, root_z = rng.uniform(0.0, 0.12) * length, rng.choice([-0.55, -0.3, 0.75]) * radius
+    tip_chord = chord * rng.uniform(0.3, 0.8)
+    root, tip = np.array([root_x, radius * 0.4, root_z]), np.array([root_x - sweep, span, root_z + lift])
+    middle = root * 0.5 + tip * 0.5
+    sections = np.array([[chord, 0.14], [(chord + tip_chord) / 2, 0.1], [tip_chord, 0.05]])
+    builder.add_both(tube([root, middle, tip], sections, side=(1, 0, 0), segments=10), paint)
+    marked = tube(
+        [middle * 0.15 + tip * 0.85, tip + [0, 0.02, 0]], sections[1:] * [[0.8, 0.65], [1, 1.1]], (1, 0, 0), 10
+    )
+    builder.add_both(marked, trim)
+    builder.keypoint_pair("wing_tip", tip + [0, 0.02, 0])
+    builder.keypoint_pair("wing_root_front", root + [chord, radius * 0.5, 0])
+    builder.keypoint_pair("wing_root_rear", root + [-chord, radius * 0.5, 0])
+
+    height, back = rng.uniform(0.1, 0.19) * length, rear + 0.07 * length
+    fin = [(back, 0, radius * 0.4), (back - height * rng.uniform(0.2, 0.7), 0, radius * 0.4 + height)]
+    builder.add(tube(fin, [[0.07 * length, 0.09], [0.04 * length, 0.04]], side=(1, 0, 0), segments=8), trim)
+    builder.keypoint("fin_top", fin[1])
+    stabiliser_span, stabiliser_z = (
+        span * rng.uniform(0.3, 0.42),
+        rng.choice([radius * 0.4, radius * 0.4 + height * 0.9]),
+    )
+    ends = [(back, 0.02, stabiliser_z), (back - stabiliser_span * rng.uniform(0.1, 0.5), stabiliser_span, stabiliser_z)]
+    builder.add_both(tube(ends, [[0.055 * length, 0.07], [0.03 * length, 0.03]], side=(1, 0, 0), segments=8), paint)
+    builder.keypoint_pair("stabiliser_tip", ends[1])
+    builder.keypoint("nose", (front, 0, z[0]))
+    builder.keypoint("tail", (rear, 0, z[-1]))
+    builder.keypoint("cockpit", (front - 0.11 * length, 0, radius * 0.95))
+
+    if rng.random() < 0.65:  # a jet under each wing
+        out = root * 0.65 + tip * 0.35
+        size = radius * rng.uniform(0.3, 0.48)
+        jet = out + np.array([chord * 0.9, 0, -size * 1.0 - 0.1])
+        path = jet + np.array([[0.5, 0, 0], [0.35, 0, 0], [-0.6, 0, 0], [-1.1, 0, 0]]) * size * 1.6
+        builder.add_both(tube(path, np.array([0.85, 1, 0.9, 0.5])[:, None] * size * np.ones(2)), trim * 0.5 + 0.3)
+        mouth = path[0] + [0.02, 0, 0]
+        builder.add_both(tube([mouth, mouth + [0.03, 0, 0]], np.full((2, 2), size * 0.7)), DARK)
+        builder.keypoint_pair("engine", mouth + [0.03, 0, 0])
+    else:  # a propeller on the nose
+        for turn in (0.0, np.pi / 2):
+            turn += rng.uniform(0, np.pi / 2)
+            blade = np.array([0, np.cos(turn), np.sin(turn)]) * radius * 1.5
+            hub = np.array([front + 0.1, 0, z[0]])
+            builder.add(tube([hub - blade, hub + blade], [[0.03, 0.1]] * 2, side=(1, 0, 0), segments=6), DARK)
+    if rng.random() < 0.5:  # wheels down
+        for wx, wy in ((front - 0.2 * length, 0.0), (root_x - chord * 0.5, radius * 0.9)):
+            bottom = -radius * rng.uniform(1.35, 1.7)
+            builder.add_both(tube([(wx, wy, -radius * 0.5), (wx, wy, bottom)], [[0.06, 0.06]] * 2), DARK)
+            builder.add_both(ellipsoid((wx, wy, bottom), (0.26, 0.12, 0.26)), RUBBER)
+    return builder.build()
