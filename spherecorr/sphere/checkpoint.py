@@ -1,0 +1,172 @@
+"""Sphere mappers on disk: a folder with `model.safetensors` and `config.json`, and the files of the paper's authors.
+
+`config.json` holds the mapper's settings under "sphere" and, beside them, whatever its trainer wants to tell.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from spherecorr.device import pick_device
+from spherecorr.features import FeatureSource
+from spherecorr.hub import HubError, fetch_file
+from spherecorr.shipped import shipped_folder
+from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+SHIPPED = {"mini": "mini-sphere"}
+
+# What the authors' mapper was trained on: DINOv2 ViT-B/14 of the original release, last block before the norm.
+AUTHORS_SOURCE = FeatureSource("dinov2-b", dim=768, patch=14, layer=11, norm=False, position_embedding="dinov2")
+AUTHORS_MODULES = {"sphere_mapper.0.": "embed.", "sphere_mapper.2.": "blocks.0.", "sphere_mapper.3.": "head."}
+AUTHORS_TRAINING_ONLY = ("sphere.weight", "prototypes.")
+
+
+class CheckpointError(ValueError):
+    """A sphere checkpoint that cannot be loaded; the message says why and what to do."""
+
+
+def load_sphere(source: str | Path, *, device: str = "auto") -> SphereMapper:
+    """Load a sphere mapper.
+
+    Args:
+        source: "mini" (ships), a checkpoint folder, a `.pth` file of the paper's authors, or a Hub id `owner/name`.
+        device: "auto", "cpu", "cuda", ...
+
+    Raises:
+        CheckpointError: missing, damaged, or not a sphere checkpoint.
+    """
+    path = shipped_folder("checkpoints") / SHIPPED[source] if source in SHIPPED else Path(source).expanduser()
+    if path.suffix in (".pth", ".pt"):
+        mapper = import_authors(path)
+    else:
+        mapper = _load_folder(_fetch(str(source)) if _is_hub_id(source, path) else path)
+    return mapper.to(pick_device(device)).eval()
+
+
+def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str, Any] | None = None) -> None:
+    """Write a mapper's weights and settings into a folder; what is there already is replaced only when complete.
+
+    Args:
+        mapper: the mapper.
+        folder: made if it is missing.
+        metadata: JSON-able entries to store beside the settings, such as {"training": {...}, "metrics": {...}}.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in mapper.state_dict().items()}
+    config = {**(metadata or {}), "sphere": dataclasses.asdict(mapper.settings)}
+    _replace(folder / WEIGHTS, save(state))
+    _replace(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+
+
+def import_authors(path: str | Path) -> SphereMapper:
+    """Read a state dict that the paper's public code wrote; its prototypes, used in training only, are left out.
+
+    A mapper of 768 channels is taken for the paper's own, on DINOv2 ViT-B/14; others are known by their size alone.
+
+    Raises:
+        CheckpointError: no such file, damaged, or other keys.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no sphere checkpoint '{path}'.")
+    try:
+        public = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"'{path}' is damaged, or holds more than a state dict of tensors.") from error
+    first = public.get("sphere_mapper.0.weight") if isinstance(public, dict) else None
+    if not isinstance(first, Tensor) or first.ndim != 2:
+        raise CheckpointError(f"'{path}' is no state dict of the paper's authors: it has no sphere_mapper.0.weight.")
+    state = {_own_key(key): value for key, value in public.items() if not key.startswith(AUTHORS_TRAINING_ONLY)}
+    width, dim = first.shape
+    settings = SphereSettings(
+        feature_dim=dim,
+        width=None if width == dim // 2 else width,
+        source=AUTHORS_SOURCE if dim == AUTHORS_SOURCE.dim else None,
+        alpha=0.2,
+    )
+    return _fill(SphereMapper(settings), state, path)
+
+
+def _own_key(key: str) -> str:
+    for public, own in AUTHORS_MODULES.items():
+        if key.startswith(public):
+            return own + key.removeprefix(public)
+    return key
+
+
+def _is_hub_id(source: str | Path, path: Path) -> bool:
+    return isinstance(source, str) and not path.exists() and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
+
+
+def _fetch(repository: str) -> Path:
+    try:
+        fetch_file(repository, CONFIG)
+        return fetch_file(repository, WEIGHTS).parent
+    except HubError as error:
+        raise CheckpointError(f"There is no folder '{repository}', and on the Hub: {error}") from error
+
+
+def _load_folder(folder: Path) -> SphereMapper:
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"The sphere checkpoint '{folder.name}' is missing: there is no file {folder / name}."
+            )
+    try:
+        mapper = SphereMapper(_settings(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} does not describe a sphere mapper: {error}.") from error
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged ({error}); fetch or train it again.") from error
+    return _fill(mapper, state, folder / WEIGHTS)
+
+
+def _settings(config: dict[str, Any]) -> SphereSettings:
+    if "sphere" not in config:
+        raise ValueError('it has no entry "sphere"')
+    entries = config["sphere"]
+    source = entries.get("source")
+    return SphereSettings(
+        **{
+            **entries,
+            "source": None if source is None else FeatureSource(**source),
+            "categories": tuple(entries.get("categories", ())),
+        }
+    )
+
+
+def _fill(mapper: SphereMapper, state: dict[str, Tensor], path: Path) -> SphereMapper:
+    wanted = {key: tuple(tensor.shape) for key, tensor in mapper.state_dict().items()}
+    given = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    faults = [f"{key} is missing" for key in sorted(wanted.keys() - given.keys())]
+    faults += [f"{key} is unknown" for key in sorted(given.keys() - wanted.keys())]
+    faults += [
+        f"{key} is {given[key]}, not {wanted[key]}" for key in wanted if given.get(key, wanted[key]) != wanted[key]
+    ]
+    if faults:
+        rest = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise CheckpointError(f"The weights {path} do not fit the mapper: {', '.join(faults[:3])}{rest}.")
+    mapper.load_state_dict(state)
+    return mapper.eval()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.partial")
+    temporary.write_bytes(content)
+    temporary.replace(path)

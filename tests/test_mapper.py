@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from spherecorr.features import FeatureMap, FeatureSource
+from spherecorr.geometry import fit
+from spherecorr.sphere.mapper import (
+    SphereMapper,
+    SphereMismatchError,
+    SphereSettings,
+    encode_positions,
+    frame_positions,
+)
+
+SOURCE = FeatureSource("tiny", dim=16, patch=8, layer=1)
+
+
+def mapper(**settings) -> SphereMapper:
+    torch.manual_seed(0)
+    return SphereMapper(SphereSettings(feature_dim=16, **settings)).eval()
+
+
+def features(size=(40, 24), source=SOURCE) -> FeatureMap:
+    framing = fit(size, 80, source.patch)
+    columns, rows = framing.grid
+    generator = torch.Generator().manual_seed(1)
+    return FeatureMap(torch.randn(source.dim, rows, columns, generator=generator), framing, source)
+
+
+def test_the_papers_mapper_has_2_069_763_parameters():
+    paper = SphereMapper(SphereSettings(feature_dim=768))
+    assert sum(parameter.numel() for parameter in paper.parameters()) == 2_069_763
+
+
+@pytest.mark.parametrize(("dim", "width", "heads"), [(768, 384, 6), (384, 192, 3), (192, 96, 1), (1024, 512, 8)])
+def test_width_is_half_the_features_and_heads_have_64_channels(dim, width, heads):
+    sized = SphereMapper(SphereSettings(feature_dim=dim))
+    assert sized.embed.out_features == width
+    assert sized.blocks[0].attn.num_heads == heads
+
+
+@pytest.mark.parametrize("settings", [{}, {"positions": "frame"}, {"width": 24, "depth": 2}])
+def test_points_lie_on_the_unit_sphere_one_for_each_cell(settings):
+    given = features()
+    points = mapper(**settings).sphere_map(given).points
+    assert points.shape == (3, *given.features.shape[1:])
+    torch.testing.assert_close(points.norm(dim=0), torch.ones(points.shape[1:]))
+
+
+def test_cells_keep_their_place():
+    given = features()
+    points = mapper().sphere_map(given).points
+    tokens = mapper()(given.tokens()[None])[0]
+    columns = given.framing.grid[0]
+    torch.testing.assert_close(points[:, 2, 4], tokens[2 * columns + 4])
+
+
+def test_without_positions_permuted_patches_give_permuted_points():
+    tokens = features().tokens()[None]
+    order = torch.randperm(tokens.shape[1], generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(mapper()(tokens[:, order]), mapper()(tokens)[:, order])
+
+
+def test_with_positions_the_same_patch_elsewhere_gives_another_point():
+    given = features()
+    alike = FeatureMap(torch.ones_like(given.features), given.framing, given.source)
+    assert torch.allclose(*mapper().sphere_map(alike).points[:, 0, [0, 5]].T, atol=1e-6)
+    assert not torch.allclose(*mapper(positions="frame").sphere_map(alike).points[:, 0, [0, 5]].T, atol=1e-3)
+
+
+def test_frame_positions_are_zero_in_the_middle_and_one_at_the_end_of_the_longer_side():
+    positions = frame_positions(fit((300, 100), 24, 8)).reshape(1, 3, 2)
+    # Three cells side by side: their centres are at 1/6, 3/6 and 5/6 of the width.
+    torch.testing.assert_close(positions[0], torch.tensor([[-2 / 3, 0.0], [0.0, 0.0], [2 / 3, 0.0]]))
+
+
+def test_encoded_positions_hold_half_turns():
+    encoded = encode_positions(torch.tensor([[0.5, 0.0]]))
+    assert encoded.shape == (1, 14)
+    # x, y; sines of (x, y) times 1, 2, 4 half turns; cosines of the same.
+    expected = [0.5, 0, 1, 0, 0, 0, 0, 0, 0, 1, -1, 1, 1, 1]
+    torch.testing.assert_close(encoded[0], torch.tensor(expected, dtype=torch.float32), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (FeatureSource("big", 32, 8, 1), "takes features of 16 channels; backbone 'big' gives 32"),
+        (FeatureSource("other", 16, 8, 1), "was trained on backbone 'tiny', not on 'other'"),
+        (FeatureSource("tiny", 16, 8, 0), "wants layer 1"),
+        (FeatureSource("tiny", 16, 8, 1, norm=True), "wants layer 1, norm False"),
+        (FeatureSource("tiny", 16, 8, 1, position_embedding="dinov2"), "position embedding 'timm'"),
+    ],
+)
+def test_other_features_are_refused_in_one_sentence(other, words):
+    with pytest.raises(SphereMismatchError, match=words):
+        mapper(source=SOURCE).sphere_map(features(source=other))
+
+
+def test_a_mapper_of_unknown_source_takes_any_features_of_its_size():
+    mapper().check(FeatureSource("other", 16, 14, 3, norm=True))
