@@ -19,6 +19,7 @@ from torch import Tensor
 
 from spherecorr.device import pick_device
 from spherecorr.features import FeatureSource
+from spherecorr.files import write_whole
 from spherecorr.hub import HubError, fetch_file
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.mapper import SphereMapper, SphereSettings
@@ -65,11 +66,10 @@ def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str,
         metadata: JSON-able entries to store beside the settings, such as {"training": {...}, "metrics": {...}}.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in mapper.state_dict().items()}
     config = {**(metadata or {}), "sphere": dataclasses.asdict(mapper.settings)}
-    _replace(folder / WEIGHTS, save(state))
-    _replace(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    write_whole(folder / WEIGHTS, save(state))
+    write_whole(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def import_authors(path: str | Path) -> SphereMapper:
@@ -164,9 +164,3 @@ def _fill(mapper: SphereMapper, state: dict[str, Tensor], path: Path) -> SphereM
         raise CheckpointError(f"The weights {path} do not fit the mapper: {', '.join(faults[:3])}{rest}.")
     mapper.load_state_dict(state)
     return mapper.eval()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)

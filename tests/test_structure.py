@@ -1,0 +1,146 @@
+"""How the house is built: which part may know which, how large files grow, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spherecorr
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "spherecorr"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+CHECKPOINTS = sorted(path for path in ROOT.glob("checkpoints/*") if path.is_dir())
+
+# What each part of the package may import from the package. Dependencies point down this list only.
+GROUND = {"device", "files", "geometry", "hub", "images", "shipped"}
+MODELS = GROUND | {"features"}
+RESULTS = MODELS | {"backbones", "sphere", "matching"}
+ARROWS = {
+    **{part: set() for part in GROUND},
+    "features": {"geometry"},
+    "backbones": MODELS,
+    "sphere": MODELS,
+    "matching": {"features", "geometry", "sphere"},
+    "metrics": {"geometry"},
+    "data": {"files", "geometry", "images"},
+    "render": {"data", "files", "geometry", "images", "shipped"},
+    "evaluation": RESULTS | {"data", "metrics"},
+    "training": RESULTS | {"data", "render"},
+    "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
+    "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
+    "cli": RESULTS | {"data", "evaluation", "render", "training", "views", "ui"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """All modules that a file imports anywhere, absolute and dotted."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # `from spherecorr import geometry` imports a module, `from spherecorr.geometry import fit` a name.
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own_parts(path: Path) -> set[str]:
+    """The parts of spherecorr that a file imports: 'geometry', 'sphere', ..."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("spherecorr.")} - {"__version__"}
+
+
+def libraries(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_dependencies_point_down(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part == "__init__":
+        assert own_parts(path) == set()
+    elif part == "__main__":
+        assert own_parts(path) == {"cli"}
+    else:
+        assert part in ARROWS, f"say in ARROWS what '{part}' may import"
+        assert own_parts(path) <= ARROWS[part] | {part}
+
+
+def test_the_losses_know_nothing_but_tensors():
+    assert own_parts(PACKAGE / "sphere" / "losses.py") == set()
+
+
+def test_gradio_stays_in_the_ui():
+    users = {path.relative_to(PACKAGE).parts[0] for path in SOURCES if "gradio" in libraries(path)}
+    assert users == {"ui"}
+
+
+def test_readers_and_renderer_need_no_torch():
+    for path in SOURCES:
+        if path.relative_to(PACKAGE).parts[0] in ("data", "render"):
+            assert not libraries(path) & {"torch", "timm"}, path
+
+
+def test_torchvision_is_not_used():
+    assert not [path for path in SOURCES if "torchvision" in libraries(path)]
+
+
+@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks"])
+def test_files_stay_readable(folder):
+    lengths = {relative(path): len(path.read_text("utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > 500} == {}
+
+
+@pytest.mark.parametrize("name", spherecorr.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    assert getattr(spherecorr, name).__doc__
+
+
+def loaded_by(code: str) -> set[str]:
+    """Modules in a fresh interpreter after some code."""
+    code = f"{code}\nimport sys\nprint('modules:', *sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split("modules:")[1].split())
+
+
+HEAVY = {"torch", "timm", "gradio", "sklearn", "diffusers", "plotly", "cv2", "numpy", "PIL"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import spherecorr",
+        "import spherecorr.cli; spherecorr.cli.build_parser()",
+        "import sys; sys.argv = ['spherecorr', '--help']\ntry: import spherecorr.__main__\nexcept SystemExit: pass",
+    ],
+)
+def test_help_and_import_load_nothing_heavy(code):
+    modules = loaded_by(code)
+    assert "spherecorr" in modules
+    assert not modules & HEAVY
+
+
+def test_asking_for_a_backbone_list_needs_no_torch():
+    assert not loaded_by("from spherecorr.backbones import BACKBONES") & HEAVY
+
+
+def test_the_package_lists_all_its_folders():
+    """A folder that setuptools is not told of is missing from an installed package, and only there."""
+    listed = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            assert f'"{".".join(path.parent.relative_to(ROOT).parts)}"' in listed
+
+
+@pytest.mark.parametrize("folder", CHECKPOINTS, ids=relative)
+def test_shipped_checkpoints_are_whole_and_small(folder):
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"model.safetensors", "config.json", "README.md"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 15_000_000
