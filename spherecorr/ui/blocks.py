@@ -1,0 +1,187 @@
+"""The page: its layout, and which event calls which handler."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+import plotly
+
+from spherecorr.backbones import BACKBONES, weights_available
+from spherecorr.ui.api import Api
+from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.handlers import OWN_IMAGES, READY, Handlers, say
+from spherecorr.ui.session import NO_SPHERE, Visit
+
+HERE = Path(__file__).parent
+PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+HEADER = """<header class="sc-header"><h1>spherecorr</h1><p>Click a part of the <b>source</b>. Raw features often take a
+left part for the right one; the <b>sphere</b>, which knows the viewpoint, tells them apart.</p></header>"""
+SPHERE_TEMPLATE = """<div class="sc-sphere"><div class="sc-plot"></div><p class="sc-message"></p>
+<p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
+PRESETS = [("Fast (448 px)", "fast"), ("Balanced (518 px)", "balanced"), ("Fine (840 px)", "fine")]
+# Nothing is fetched from the internet, fonts included.
+SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+
+
+def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
+    """Build the app; no weights are loaded before a page opens."""
+    settings = settings or AppSettings()
+    handlers = Handlers(Engine(settings))
+    gr.set_static_paths([PLOTLY_JS])
+    with gr.Blocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+        visit = gr.State(Visit())
+        gr.HTML(HEADER)
+        with gr.Row(elem_classes="sc-bar"):
+            example = gr.Dropdown(_example_choices(handlers), label="Example", elem_id="example")
+            backbone = gr.Dropdown(_backbone_choices(settings), label="Backbone", elem_id="backbone")
+            sphere = gr.Dropdown(_sphere_choices(settings), label="Sphere", elem_id="sphere")
+            preset = gr.Dropdown(PRESETS, label="Resolution", elem_id="resolution")
+        with gr.Row(elem_classes="sc-images"):
+            still = partial(gr.Image, interactive=False, buttons=["fullscreen", "download"], min_width=140)
+            pane = partial(still, format="jpeg")
+            source = pane(label="Source · click here", elem_id="source")
+            raw = pane(label="Target · raw features", elem_id="raw")
+            by_sphere = pane(label="Target · sphere", elem_id="by-sphere")
+            fused = pane(label="Target · raw + sphere", elem_id="fused")
+        with gr.Row(elem_classes="sc-tools"):
+            button = partial(gr.Button, size="sm", min_width=70)
+            upload = partial(gr.UploadButton, file_types=["image"], size="sm", min_width=120)
+            source_file = upload("⬆ Upload source", elem_id="upload-source")
+            target_file = upload("⬆ Upload target", elem_id="upload-target")
+            undo = button("Undo", elem_id="undo")
+            clear = button("Clear", elem_id="clear")
+            swap = button("⇄ Swap", elem_id="swap")
+            mirror = button("Mirror target", elem_id="mirror")
+            foreground = gr.Checkbox(
+                True, label="Foreground only", elem_id="foreground", container=False, min_width=140
+            )
+        status = gr.HTML(say(READY), elem_id="status")
+        with gr.Row(elem_classes="sc-below"):
+            with gr.Column(scale=3, min_width=300):
+                globe = _sphere_component()
+            with gr.Column(scale=7, min_width=320):
+                with gr.Row(elem_classes="sc-sliders"):
+                    alpha = gr.Slider(0, 1, 0.2, step=0.01, label="alpha: the sphere's share", elem_id="alpha")
+                    heat = gr.Slider(0, 1, 0, step=0.05, label="Heat map of the active point", elem_id="heat")
+                    ranks = gr.Slider(1, 10, 1, step=1, label="Ranked matches", elem_id="ranks")
+                with gr.Tabs(elem_classes="sc-tabs"):
+                    with gr.Tab("Matches"):
+                        table = gr.HTML(elem_id="table")
+                    small = partial(still, format="png")
+                    with gr.Tab("PCA of features"), gr.Row(elem_classes="sc-pictures"):
+                        pca = [small(label=f"Joint PCA · {role}") for role in ("source", "target")]
+                    with gr.Tab("Sphere maps"), gr.Row(elem_classes="sc-pictures"):
+                        maps = [
+                            small(label=f"x y z as colour · {role}", min_width=140) for role in ("source", "target")
+                        ]
+
+        controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]
+        page = [visit, source, raw, by_sphere, fused, table, status]
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+
+        def on(trigger, handler, *extra, pair_changes: bool) -> None:
+            """Wire an event: draw at once, then compute what is missing, the sphere, and the pictures of a new pair."""
+            drawn = trigger(handler, [visit, *extra, *controls], page, trigger_mode="always_last", **quiet)
+            if pair_changes:
+                drawn = drawn.then(handlers.settle, [visit, *controls], page, **quiet)
+                drawn.then(handlers.pictures, [visit, *controls], [*pca, *maps], **quiet)
+            drawn.then(handlers.plot, [visit, *controls], globe, **quiet)
+
+        on(example.input, handlers.open_example, example, pair_changes=True)
+        on(demo.load, handlers.open_example, example, pair_changes=True)
+        on(source_file.upload, handlers.upload_source, source_file, pair_changes=True)
+        on(target_file.upload, handlers.upload_target, target_file, pair_changes=True)
+        for file in (source_file, target_file):
+            file.upload(lambda: OWN_IMAGES, None, example, **quiet)
+        on(source.select, handlers.click_source, pair_changes=False)
+        for kind, image in (("raw", raw), ("sphere", by_sphere), ("fused", fused)):
+            on(image.select, handlers.click_target(kind), pair_changes=False)
+        on(undo.click, handlers.undo, pair_changes=False)
+        on(clear.click, handlers.clear, pair_changes=False)
+        on(swap.click, handlers.swap, pair_changes=True)
+        on(mirror.click, handlers.mirror, pair_changes=True)
+        for choice in (backbone, sphere, preset, foreground):
+            on(choice.input, handlers.redraw, pair_changes=True)
+        for slider in (alpha, heat, ranks):
+            on(slider.input, handlers.redraw, pair_changes=False)
+        for event in (demo.load, backbone.input, sphere.input):
+            event(handlers.recommended_alpha, controls, alpha, **quiet)
+
+        api = Api(handlers.engine)
+        gr.api(api.match, api_name="match")
+        gr.api(api.features_pca, api_name="features_pca")
+    return demo.queue(max_size=64, default_concurrency_limit=4)
+
+
+def launch(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    settings: AppSettings | None = None,
+    demo: gr.Blocks | None = None,
+    prevent_thread_lock: bool = False,
+) -> tuple:
+    """Serve the app.
+
+    Args:
+        host: address to listen on, "0.0.0.0" for all; by default this machine only, or GRADIO_SERVER_NAME, which a
+            Hugging Face Space sets.
+        port: by default the first free one from 7860.
+        share: also open a public link through Gradio's service.
+        settings: what the app offers.
+        demo: an app that is built already.
+        prevent_thread_lock: return at once, for tests.
+
+    Returns:
+        Gradio's (server, local address, public address).
+    """
+    demo = demo or build_demo(settings)
+    theme = gr.themes.Default(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        spacing_size="sm",
+        text_size="sm",
+        font=SYSTEM_FONTS,
+        font_mono=("ui-monospace", "monospace"),
+    )
+    return demo.launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        theme=theme,
+        css_paths=HERE / "page.css",
+        max_file_size="60mb",
+        show_error=True,
+        ssr_mode=False,
+        prevent_thread_lock=prevent_thread_lock,
+    )
+
+
+def _example_choices(handlers: Handlers) -> list[tuple[str, str]]:
+    return [(entry.title, key) for key, entry in handlers.examples.items()] + [("Your own images", OWN_IMAGES)]
+
+
+def _backbone_choices(settings: AppSettings) -> list[tuple[str, str]]:
+    """Titles with a word on those whose weights are not here."""
+    choices = []
+    for name in settings.backbones:
+        title = BACKBONES[name].title if name in BACKBONES else Path(name).name
+        choices.append((title if weights_available(name) else f"{title} · not downloaded", name))
+    return choices
+
+
+def _sphere_choices(settings: AppSettings) -> list[tuple[str, str]]:
+    return [(Path(name).name, name) for name in settings.spheres] + [("No sphere", NO_SPHERE)]
+
+
+def _sphere_component() -> gr.HTML:
+    return gr.HTML(
+        value={},
+        html_template=SPHERE_TEMPLATE,
+        js_on_load=(HERE / "sphere.js").read_text(),
+        head=f'<script src="gradio_api/file={PLOTLY_JS}"></script>',
+        elem_id="globe",
+    )

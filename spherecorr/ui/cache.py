@@ -1,0 +1,53 @@
+"""A bounded cache that all visits share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Any
+
+
+class Cache:
+    """Keeps the values used last; safe for threads, and two that ask for one missing value make it once."""
+
+    def __init__(self, capacity: float, weigh: Callable[[Any], float] = lambda value: 1):
+        """Create an empty cache.
+
+        Args:
+            capacity: the sum of weights above which the values used longest ago are dropped.
+            weigh: weight of a value; every value weighs 1 by default.
+        """
+        self._capacity = capacity
+        self._weigh = weigh
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._making: dict[Hashable, Lock] = {}
+        self._lock = Lock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._values
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of `key`, made if it is not there. What `make` raises is passed on and nothing is kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+            making = self._making.setdefault(key, Lock())
+        with making:
+            with self._lock:
+                if key in self._values:
+                    return self._values[key]
+            value = make()
+            with self._lock:
+                self._values[key] = value
+                self._making.pop(key, None)
+                self._drop_oldest()
+            return value
+
+    def _drop_oldest(self) -> None:
+        weight = sum(self._weigh(value) for value in self._values.values())
+        while weight > self._capacity and len(self._values) > 1:
+            _, value = self._values.popitem(last=False)
+            weight -= self._weigh(value)

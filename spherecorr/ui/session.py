@@ -1,0 +1,118 @@
+"""What one visit holds: which pictures, which points. Keys and numbers only, never images or tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+MAX_POINTS = 12
+SHOWN_SIDE = 768
+NO_SPHERE = "none"
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a visit.
+
+    Attributes:
+        path: its file.
+        digest: hash of the file's bytes.
+        size: (width, height) in original, upright pixels.
+        name: for people.
+        mirrored: shown and matched as its mirror image; points are pixels of that mirror image.
+    """
+
+    path: str
+    digest: str
+    size: tuple[int, int]
+    name: str
+    mirrored: bool = False
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What tells this picture from any other."""
+        return self.digest, self.mirrored
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) of the copy that the page shows: always the same long side, so that pins look the same."""
+        factor = SHOWN_SIDE / max(self.size)
+        return max(1, round(self.size[0] * factor)), max(1, round(self.size[1] * factor))
+
+    def to_shown(self, points: np.ndarray) -> np.ndarray:
+        """Original pixels `[..., 2]` -> pixels of the shown copy."""
+        return np.asarray(points) * np.divide(self.shown_size, self.size)
+
+    def from_shown(self, points: np.ndarray) -> np.ndarray:
+        """Pixels of the shown copy `[..., 2]` -> original pixels."""
+        return np.asarray(points) * np.divide(self.size, self.shown_size)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The page's settings at the moment of an event, in the order in which the page hands them over.
+
+    Attributes:
+        backbone: name of the backbone.
+        sphere: name of the sphere checkpoint, or `NO_SPHERE`.
+        preset: resolution preset, "fast", "balanced" or "fine".
+        foreground: match, and show, the foreground only.
+        alpha: the sphere's share in the fused similarity, 0..1.
+        heat: opacity of the active point's similarity, 0..1.
+        ranks: how many ranked matches are shown for the active point.
+    """
+
+    backbone: str
+    sphere: str = NO_SPHERE
+    preset: str = "fast"
+    foreground: bool = True
+    alpha: float = 0.2
+    heat: float = 0.0
+    ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Visit:
+    """The pictures and points of one visit.
+
+    Attributes:
+        source: where the points are.
+        target: where matches are looked for.
+        points: in original pixels of the source.
+        active: index of the point whose heat map and ranks are shown; None without points.
+    """
+
+    source: Picture | None = None
+    target: Picture | None = None
+    points: tuple[Point, ...] = field(default=())
+    active: int | None = None
+
+    def with_point(self, point: Point) -> Visit:
+        """Add a point and make it active; a click on a pin's tip makes that point active instead.
+
+        Raises:
+            ValueError: there are `MAX_POINTS` already.
+        """
+        near = max(self.source.size) * 0.015
+        for i, other in enumerate(self.points):
+            if np.hypot(point[0] - other[0], point[1] - other[1]) <= near:
+                return replace(self, active=i)
+        if len(self.points) == MAX_POINTS:
+            raise ValueError(f"There are {MAX_POINTS} points already. Undo or clear some first.")
+        return replace(self, points=(*self.points, point), active=len(self.points))
+
+    def without_last_point(self) -> Visit:
+        """Drop the newest point; the one before it becomes active."""
+        points = self.points[:-1]
+        return replace(self, points=points, active=len(points) - 1 if points else None)
+
+    def without_points(self) -> Visit:
+        """Drop all points."""
+        return replace(self, points=(), active=None)
+
+    def with_points(self, points: list[Point]) -> Visit:
+        """Put these points, at most `MAX_POINTS`, in place of the present ones; the first becomes active."""
+        return replace(self, points=tuple(points[:MAX_POINTS]), active=0 if points else None)

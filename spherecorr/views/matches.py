@@ -1,0 +1,159 @@
+"""Pictures of matches: numbered pins, ranks, heat maps, and the side-by-side figure."""
+
+from __future__ import annotations
+
+import textwrap
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from spherecorr.geometry import Framing, cells_to_image
+from spherecorr.matching import MatchResult
+
+# Twelve colours that stay apart for the common colour-vision deficiencies, the most different first.
+COLOURS = (
+    "#e20134", "#008df9", "#ffc33b", "#009f81", "#8400cd", "#ff6e3a",
+    "#00c2f9", "#ff5aaf", "#9f0162", "#00fccf", "#ffb2fd", "#a86a1f",
+)  # fmt: skip
+
+FIGURE_HEIGHT = 512
+FIGURE_GAP = 12
+CAPTION_HEIGHT = 34
+
+
+def text_colour(colour: str) -> str:
+    """Black or white, whichever reads better on a colour such as '#ffc33b'."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "white"
+
+
+def draw_pins(image: Image.Image, points: np.ndarray, active: int | None = None) -> Image.Image:
+    """Draw numbered pins whose tips mark the points.
+
+    Args:
+        image: RGB.
+        points: `[N, 2]` in the image's own pixels; rows with NaN are left out.
+        active: index of the point that is drawn larger.
+    """
+    image = image.copy()
+    unit = max(image.size) / 100
+    order = [i for i in range(len(points)) if i != active] + ([] if active is None else [active])
+    for i in order:
+        if np.isfinite(points[i]).all():
+            _pin(image, tuple(points[i]), str(i + 1), COLOURS[i % len(COLOURS)], unit * (3.3 if i == active else 2.6))
+    return image
+
+
+def draw_ranks(image: Image.Image, points: np.ndarray, colour: str) -> Image.Image:
+    """Draw the matches after the best one as rings that get smaller with their rank.
+
+    Args:
+        image: RGB.
+        points: `[k, 2]` in the image's own pixels, best first; the first and those with NaN are left out.
+        colour: such as '#ffc33b'.
+    """
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    for rank, point in enumerate(points[1:], start=2):
+        if np.isfinite(point).all():
+            radius = max(image.size) / 100 * (0.9 + 1.1 / rank)
+            draw.ellipse(_circle(point, radius + 2), outline="white", width=5)
+            draw.ellipse(_circle(point, radius + 1), outline=colour, width=3)
+    return image
+
+
+def draw_rings(image: Image.Image, points: np.ndarray) -> Image.Image:
+    """Draw a broad white ring with a dark edge around each of `[N, 2]` points; rows with NaN are left out."""
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    radius = max(image.size) / 100 * 2.2
+    for point in points[np.isfinite(points).all(axis=1)]:
+        draw.ellipse(_circle(point, radius + 2), outline="black", width=8)
+        draw.ellipse(_circle(point, radius), outline="white", width=4)
+    return image
+
+
+def overlay_heat(image: Image.Image, row: np.ndarray, framing: Framing, opacity: float) -> Image.Image:
+    """Lay a similarity row over the image it belongs to: the more similar, the brighter and the less transparent.
+
+    Args:
+        image: RGB of any size, showing the whole original image.
+        row: similarity `[H, W]`, -inf where there is none.
+        framing: of the row's cells.
+        opacity: 0..1.
+    """
+    finite = np.isfinite(row)
+    if opacity == 0 or not finite.any():
+        return image
+    # Half of the cells are the background of the question; the colours are for the better half.
+    low, high = np.median(row[finite]), row[finite].max()
+    heat = np.clip((np.where(finite, row, low) - low) / max(high - low, 1e-6), 0, 1)
+    heat = np.clip(cells_to_image(heat, framing, image.size), 0, 1)
+    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    weight = (opacity * np.sqrt(heat))[..., None]
+    return Image.fromarray((np.asarray(image) * (1 - weight) + colours * weight).astype(np.uint8))
+
+
+def veil(image: Image.Image, sentence: str) -> Image.Image:
+    """Fade the image and write a sentence on it."""
+    faded = Image.blend(image, Image.new("RGB", image.size, "#808790"), 0.72)
+    draw = ImageDraw.Draw(faded)
+    size = max(image.size) / 21
+    width = max(12, int(image.width / (size * 0.52)))
+    centre = (image.width / 2, image.height / 2)
+    text = textwrap.fill(sentence, width)
+    draw.multiline_text(centre, text, "white", ImageFont.load_default(size), anchor="mm", align="center", spacing=8)
+    return faded
+
+
+def match_figure(source_image: Image.Image, target_image: Image.Image, result: MatchResult) -> Image.Image:
+    """Source and target side by side with numbered points: source | raw, and | sphere | fused where there is a sphere.
+
+    Args:
+        source_image: the original source image, upright RGB.
+        target_image: the original target image, upright RGB.
+        result: from `match`, in original pixels.
+    """
+    panels = [("source", source_image, result.points), ("raw features", target_image, result.raw.xy[:, 0])]
+    if result.sphere is not None:
+        panels.append(("sphere", target_image, result.sphere.xy[:, 0]))
+        panels.append(("raw + sphere", target_image, result.fused.xy[:, 0]))
+    drawn = []
+    for caption, image, points in panels:
+        scale = FIGURE_HEIGHT / image.height
+        small = image.resize((max(1, round(image.width * scale)), FIGURE_HEIGHT), Image.Resampling.LANCZOS)
+        drawn.append((caption, draw_pins(small, points * (small.width / image.width, scale))))
+    width = sum(image.width for _, image in drawn) + FIGURE_GAP * (len(drawn) + 1)
+    figure = Image.new("RGB", (width, FIGURE_HEIGHT + CAPTION_HEIGHT + FIGURE_GAP), "white")
+    font, x = ImageFont.load_default(20), FIGURE_GAP
+    for caption, image in drawn:
+        ImageDraw.Draw(figure).text((x, CAPTION_HEIGHT / 2), caption, "black", font, anchor="lm")
+        figure.paste(image, (x, CAPTION_HEIGHT))
+        x += image.width + FIGURE_GAP
+    return figure
+
+
+def _circle(centre: tuple[float, float] | np.ndarray, radius: float) -> tuple[float, float, float, float]:
+    return centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius
+
+
+def _pin(image: Image.Image, tip: tuple[float, float], label: str, colour: str, radius: float) -> None:
+    """Draw one pin; its head stands above the tip, or hangs below where there is no room."""
+    # PIL does not smooth edges, so the pin is drawn four times as large and scaled down.
+    times, margin = 4, round(radius * 4)
+    left, top = int(tip[0]) - margin, int(tip[1]) - margin
+    big = Image.new("RGBA", (2 * margin * times, 2 * margin * times))
+    draw = ImageDraw.Draw(big)
+    x, y, r = (tip[0] - left) * times, (tip[1] - top) * times, radius * times
+    up = 1 if tip[1] > 3.3 * radius else -1
+    head = (x, y - up * 2.1 * r)
+    for grow, fill in ((0.22 * r, "white"), (0.0, colour)):
+        half = 0.62 * r + grow
+        draw.polygon([(x, y + up * grow), (x - half, head[1] + up * 0.8 * r), (x + half, head[1] + up * 0.8 * r)], fill)
+        draw.ellipse(_circle(head, r + grow), fill)
+    draw.ellipse(_circle((x, y), 0.34 * r), "white")
+    draw.ellipse(_circle((x, y), 0.2 * r), colour)
+    draw.text(head, label, text_colour(colour), ImageFont.load_default(1.35 * r), anchor="mm")
+    small = big.resize((2 * margin, 2 * margin), Image.Resampling.BOX)
+    image.paste(small, (left, top), small)
