@@ -64,8 +64,8 @@ def add_command(commands, name: str, run, summary: str, example: str) -> argpars
 def register_app(commands) -> None:
     """Options of `spherecorr app`."""
     parser = add_command(commands, "app", run_app, "Start the web app.", "spherecorr app --host 0.0.0.0 --port 7860")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
-    parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
+    parser.add_argument("--host", help="address to listen on; 0.0.0.0 for all (default: this machine only)")
+    parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="also open a public link through Gradio's servers")
 
 

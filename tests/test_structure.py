@@ -1,6 +1,7 @@
 """How the house is built: which part may know which, how large files grow, and what an import costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,10 @@ def test_the_package_lists_all_its_folders():
     for path in SOURCES:
         if path.name == "__init__.py":
             assert f'"{".".join(path.parent.relative_to(ROOT).parts)}"' in listed
+    for path in PACKAGE.rglob("*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            (patterns,) = re.findall(rf'^"{".".join(path.parent.relative_to(ROOT).parts)}" = \[(.*)\]$', listed, re.M)
+            assert any(path.match(pattern) for pattern in re.findall(r'"(.*?)"', patterns)), path
 
 
 @pytest.mark.parametrize("folder", CHECKPOINTS, ids=relative)

@@ -33,7 +33,7 @@ def match_records(result: MatchResult) -> list[dict]:
             ]
         for name in ("raw_cycle", "fused_cycle", "raw_angle", "nearest_angle"):
             values = getattr(result, name)
-            record[name] = None if values is None else round(float(values[i]), 2)
+            record[name] = None if values is None or np.isnan(values[i]) else round(float(values[i]), 2)
         for name in ("symmetric_mistake", "visible"):
             values = getattr(result, name)
             record[name] = None if values is None else bool(values[i])

@@ -1,0 +1,69 @@
+"""What README promises runs and is true."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+from PIL import Image
+
+from spherecorr.backbones import BACKBONES, weights_available
+from spherecorr.cli import build_parser
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+_, FRONT_MATTER, TEXT = README.split("---\n", 2)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.mark.skipif(not weights_available("mini"), reason="mini is not in this checkout")
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    for name in ("left", "right"):
+        pixels = np.random.default_rng(0).integers(0, 256, size=(200, 224, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("python")
+    names = {}
+    exec(example, names)
+    # The shapes that its comments state.
+    matches = names["matches"]
+    assert matches.raw.xy.shape == matches.fused.xy.shape == matches.sphere.xy.shape == (1, 5, 2)
+    assert matches.fused.score.shape == (1, 5) and matches.symmetric_mistake.shape == (1,)
+    assert names["left"].features.ndim == 3
+
+
+def test_the_commands_exist():
+    commands = [line for block in blocks("bash") for line in block.splitlines()]
+    own = [shlex.split(line)[1:] for line in commands if line.startswith("spherecorr ")]
+    assert {arguments[0] for arguments in own} >= {"app", "match"}
+    for arguments in own:
+        build_parser().parse_args(arguments)  # leaves with an error if an option is not there
+    assert "pip install -r requirements.txt && python app.py" in commands
+    assert 'pip install -e ".[test]" && python -m pytest' in commands
+
+
+def test_the_backbone_table_is_the_registry():
+    section = TEXT.split("## Backbones")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{info.name}` | {info.title} | {info.parameters:g} | {info.patch} | {info.dim} | {info.licence} |"
+        for info in BACKBONES.values()
+    ]
+
+
+def test_the_space_runs_a_gradio_that_requirements_allow():
+    settings = dict(line.split(": ", 1) for line in FRONT_MATTER.strip().splitlines())
+    requirements = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    (gradio,) = [requirement for requirement in requirements if requirement.name == "gradio"]
+    assert settings["sdk_version"] in gradio.specifier
+    assert settings["license"] == "apache-2.0" and (ROOT / "LICENSE").read_text().strip().startswith("Apache License")
+
+
+def test_links_into_the_repository_lead_somewhere():
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT) + re.findall(r"`((?:spherecorr|tests)/[\w/.]+)`", TEXT)
+    assert {target for target in targets if not (ROOT / target).exists()} == set()
