@@ -136,6 +136,10 @@ def run_match(options: argparse.Namespace) -> None:
     from spherecorr.ui.table import match_records
 
     backbone, sphere = load_models(options.backbone, options.sphere, options.device)
+    if sphere is None and options.alpha is not None:
+        raise ValueError(
+            "--alpha is a sphere's share, and there is no sphere for this backbone. Name one with --sphere."
+        )
     source, target = (backbone(image, resolution=options.resolution) for image in images)
     result = match(
         source,

@@ -131,6 +131,7 @@ def test_figure(folder, run, tmp_path, suffix):
         (["--point", "10,20,30"], "a point is written as X,Y"),
         (["--point", "97,10"], "Point (97, 10) lies outside the image, which is 96 x 64 pixels."),
         (["--point", "nan,10"], "not a finite number"),
+        ([*POINTS, "--alpha", "0.5"], "there is no sphere for this backbone"),
         ([*POINTS, "--topk", "0"], "at least 1; got 0"),
         ([*POINTS, "--soft-window", "-1"], "at least 0; got -1"),
         ([*POINTS, "--resolution", "8"], "Resolution 8 is smaller than one patch"),

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from spherecorr.backbones import BACKBONES, weights_available
-from spherecorr.cli import build_parser
+from spherecorr.cli import build_parser, main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,12 +21,19 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
-@pytest.mark.skipif(not weights_available("mini"), reason="mini is not in this checkout")
-def test_the_python_example_runs(tmp_path, monkeypatch):
+@pytest.fixture
+def two_images(tmp_path, monkeypatch):
+    """A working folder with the images that the examples name."""
+    if not weights_available("mini"):
+        pytest.skip("mini is not in this checkout")
     for name in ("left", "right"):
         pixels = np.random.default_rng(0).integers(0, 256, size=(200, 224, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_python_example_runs(two_images):
     (example,) = blocks("python")
     names = {}
     exec(example, names)
@@ -37,14 +44,25 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert names["left"].features.ndim == 3
 
 
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines()]
+
+
+def own_commands() -> list[list[str]]:
+    return [shlex.split(line)[1:] for line in COMMANDS if line.startswith("spherecorr ")]
+
+
 def test_the_commands_exist():
-    commands = [line for block in blocks("bash") for line in block.splitlines()]
-    own = [shlex.split(line)[1:] for line in commands if line.startswith("spherecorr ")]
-    assert {arguments[0] for arguments in own} >= {"app", "match"}
-    for arguments in own:
+    assert "pip install -r requirements.txt && python app.py" in COMMANDS
+    assert 'pip install -e ".[test]" && python -m pytest' in COMMANDS
+    assert {arguments[0] for arguments in own_commands()} >= {"app", "match"}
+    for arguments in own_commands():
         build_parser().parse_args(arguments)  # leaves with an error if an option is not there
-    assert "pip install -r requirements.txt && python app.py" in commands
-    assert 'pip install -e ".[test]" && python -m pytest' in commands
+
+
+def test_the_match_command_runs(two_images):
+    (arguments,) = [arguments for arguments in own_commands() if arguments[0] == "match"]
+    assert main(arguments) == 0
+    assert {path.name for path in two_images.iterdir()} == {"left.jpg", "right.jpg", "matches.json", "matches.png"}
 
 
 def test_the_backbone_table_is_the_registry():
