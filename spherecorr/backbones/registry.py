@@ -19,7 +19,6 @@ _RESOLUTIONS: dict[int, dict[Preset, int]] = {
     8: {"fast": 224, "balanced": 336, "fine": 448},
     14: {"fast": 448, "balanced": 518, "fine": 840},
     16: {"fast": 448, "balanced": 512, "fine": 768},
-    32: {"fast": 448, "balanced": 512, "fine": 768},
 }
 
 
@@ -43,7 +42,6 @@ class BackboneInfo:
         layer: block whose output is taken, counted from 0; None: the last.
         norm: whether the final norm is applied.
         shipped: comes with spherecorr; the others are downloaded from the Hugging Face Hub.
-        gated: the Hub asks for an agreement first.
         note: one sentence for whoever chooses.
     """
 
@@ -57,7 +55,6 @@ class BackboneInfo:
     layer: int | None = None
     norm: bool = False
     shipped: bool = False
-    gated: bool = False
     note: str = ""
 
     @property
