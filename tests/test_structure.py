@@ -29,10 +29,11 @@ ARROWS = {
     "data": {"files", "geometry", "images"},
     "render": {"data", "files", "geometry", "images", "shipped"},
     "evaluation": RESULTS | {"data", "metrics"},
-    "training": RESULTS | {"data", "render"},
+    "pretraining": MODELS | {"backbones", "data", "render"},
+    "training": RESULTS | {"data", "evaluation", "metrics", "render"},
     "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
-    "cli": RESULTS | {"data", "evaluation", "render", "training", "views", "ui"},
+    "cli": RESULTS | {"data", "evaluation", "pretraining", "render", "training", "views", "ui"},
 }
 
 
