@@ -50,22 +50,20 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
             upload = partial(gr.UploadButton, file_types=["image"], size="sm", min_width=120)
             source_file = upload("⬆ Upload source", elem_id="upload-source")
             target_file = upload("⬆ Upload target", elem_id="upload-target")
+            mirror = button("Mirror target", elem_id="mirror")
+            swap = button("⇄ Swap", elem_id="swap")
             undo = button("Undo", elem_id="undo")
             clear = button("Clear", elem_id="clear")
-            swap = button("⇄ Swap", elem_id="swap")
-            mirror = button("Mirror target", elem_id="mirror")
-            foreground = gr.Checkbox(
-                True, label="Foreground only", elem_id="foreground", container=False, min_width=140
-            )
+            foreground = gr.Checkbox(True, label="Foreground only", elem_id="foreground", container=False)
         status = gr.HTML(say(READY), elem_id="status")
         with gr.Row(elem_classes="sc-below"):
             with gr.Column(scale=3, min_width=300):
                 globe = _sphere_component()
             with gr.Column(scale=7, min_width=320):
                 with gr.Row(elem_classes="sc-sliders"):
-                    alpha = gr.Slider(0, 1, 0.2, step=0.01, label="alpha: the sphere's share", elem_id="alpha")
-                    heat = gr.Slider(0, 1, 0, step=0.05, label="Heat map of the active point", elem_id="heat")
-                    ranks = gr.Slider(1, 10, 1, step=1, label="Ranked matches", elem_id="ranks")
+                    alpha = gr.Slider(0, 1, 0.2, step=0.01, label="Alpha: sphere's share", elem_id="alpha")
+                    heat = gr.Slider(0, 1, 0, step=0.05, label="Heat map", elem_id="heat")
+                    ranks = gr.Slider(1, 10, 1, step=1, label="Ranks shown", elem_id="ranks")
                 with gr.Tabs(elem_classes="sc-tabs"):
                     with gr.Tab("Matches"):
                         table = gr.HTML(elem_id="table")

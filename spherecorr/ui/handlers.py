@@ -15,6 +15,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from spherecorr.backbones import BACKBONES
 from spherecorr.matching import MatchResult
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.examples import read_examples
@@ -236,7 +237,7 @@ class Handlers:
         result = self.engine.match(visit.source, visit.target, visit.points, controls)
         mapper, problem = self.engine.sphere(controls)
         changed = np.zeros(len(visit.points), dtype=bool)
-        if mapper is not None:
+        if mapper is not None and controls.alpha != mapper.settings.alpha:
             usual = replace(controls, alpha=mapper.settings.alpha)
             before = self.engine.match(visit.source, visit.target, visit.points, usual).fused.xy[:, 0]
             changed = (before != result.fused.xy[:, 0]).any(axis=1)
@@ -247,7 +248,8 @@ class Handlers:
             for kind in KINDS
         ]
         table = table_html(match_records(result), visit.active, changed.tolist(), _about(visit, controls))
-        return Page(visit, source, *targets, table, say(problem or READY))
+        note = BACKBONES[controls.backbone].note if controls.backbone in BACKBONES else ""
+        return Page(visit, source, *targets, table, say(problem or f"{READY} {note}"))
 
     def _target(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -91,8 +92,8 @@ def overlay_heat(image: Image.Image, row: np.ndarray, framing: Framing, opacity:
     heat = np.clip((np.where(finite, row, low) - low) / max(high - low, 1e-6), 0, 1)
     heat = np.clip(cells_to_image(heat, framing, image.size), 0, 1)
     colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    weight = (opacity * np.sqrt(heat))[..., None]
-    return Image.fromarray((np.asarray(image) * (1 - weight) + colours * weight).astype(np.uint8))
+    weight = opacity * np.sqrt(heat)
+    return Image.fromarray(cv2.blendLinear(np.asarray(image), np.ascontiguousarray(colours), 1 - weight, weight))
 
 
 def veil(image: Image.Image, sentence: str) -> Image.Image:
@@ -140,13 +141,19 @@ def _circle(centre: tuple[float, float] | np.ndarray, radius: float) -> tuple[fl
 
 def _pin(image: Image.Image, tip: tuple[float, float], label: str, colour: str, radius: float) -> None:
     """Draw one pin; its head stands above the tip, or hangs below where there is no room."""
+    sprite = _pin_sprite(label, colour, radius, tip[1] > 3.3 * radius)
+    image.paste(sprite, (int(tip[0]) - sprite.width // 2, int(tip[1]) - sprite.height // 2), sprite)
+
+
+@lru_cache(maxsize=128)
+def _pin_sprite(label: str, colour: str, radius: float, upright: bool) -> Image.Image:
+    """An RGBA picture of a pin whose tip is at its middle pixel."""
     # PIL does not smooth edges, so the pin is drawn four times as large and scaled down.
-    times, margin = 4, round(radius * 4)
-    left, top = int(tip[0]) - margin, int(tip[1]) - margin
-    big = Image.new("RGBA", (2 * margin * times, 2 * margin * times))
+    times, side = 4, 2 * round(radius * 3.5) + 1
+    big = Image.new("RGBA", (side * times, side * times))
     draw = ImageDraw.Draw(big)
-    x, y, r = (tip[0] - left) * times, (tip[1] - top) * times, radius * times
-    up = 1 if tip[1] > 3.3 * radius else -1
+    x = y = side * times / 2
+    r, up = radius * times, 1 if upright else -1
     head = (x, y - up * 2.1 * r)
     for grow, fill in ((0.22 * r, "white"), (0.0, colour)):
         half = 0.62 * r + grow
@@ -155,5 +162,4 @@ def _pin(image: Image.Image, tip: tuple[float, float], label: str, colour: str, 
     draw.ellipse(_circle((x, y), 0.34 * r), "white")
     draw.ellipse(_circle((x, y), 0.2 * r), colour)
     draw.text(head, label, text_colour(colour), ImageFont.load_default(1.35 * r), anchor="mm")
-    small = big.resize((2 * margin, 2 * margin), Image.Resampling.BOX)
-    image.paste(small, (left, top), small)
+    return big.resize((side, side), Image.Resampling.BOX)
