@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import sklearn.decomposition  # noqa: F401 - here, because its first import in one thread can lock with Plotly's in another
 from PIL import Image, ImageOps
 
 from spherecorr.backbones import BackboneError, load_backbone, weights_available

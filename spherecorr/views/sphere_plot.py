@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 from PIL import Image
+from plotly.graph_objects import Figure, Scatter3d, Surface
 
 from spherecorr.features import SphereMap
 from spherecorr.views.matches import COLOURS, text_colour
@@ -42,7 +42,7 @@ def sphere_patches(sphere: SphereMap, image: Image.Image, foreground: np.ndarray
 
 def sphere_figure(
     source: Patches, target: Patches, selected: np.ndarray, matched: np.ndarray, active: int | None = None
-) -> go.Figure:
+) -> Figure:
     """Draw the sphere.
 
     Args:
@@ -52,7 +52,7 @@ def sphere_figure(
         matched: `[N, 3]` where their matches lie; NaN where there is none.
         active: index of the point that the camera turns to; without one it looks at the mean of the source patches.
     """
-    figure = go.Figure(_globe())
+    figure = Figure(_globe())
     for patches, symbol, name in ((source, "circle", "source"), (target, "diamond", "target")):
         figure.add_trace(_markers(patches.points, 3, symbol, patches.colours, name=name))
     for i, (point, match) in enumerate(zip(selected, matched, strict=True)):
@@ -60,7 +60,7 @@ def sphere_figure(
         if np.isfinite(match).all():
             x, y, z = great_circle(point, match).T * 1.02
             figure.add_trace(
-                go.Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": colour, "width": 7}, hoverinfo="skip")
+                Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": colour, "width": 7}, hoverinfo="skip")
             )
             figure.add_trace(_large(match, "diamond", colour, "", f"match of {i + 1}"))
         figure.add_trace(_large(point, "circle", colour, str(i + 1), f"point {i + 1}"))
@@ -95,13 +95,13 @@ def camera(towards: np.ndarray, distance: float = 1.4) -> dict:
     return {"eye": dict(zip("xyz", (distance * eye).tolist(), strict=True)), "up": dict(zip("xyz", up, strict=True))}
 
 
-def _markers(points: np.ndarray, size: int, symbol: str, colour: str | list[str], **more) -> go.Scatter3d:
+def _markers(points: np.ndarray, size: int, symbol: str, colour: str | list[str], **more) -> Scatter3d:
     x, y, z = points.T.round(3)
     marker = {"size": size, "symbol": symbol, "color": colour, "line": {"width": 0}}
-    return go.Scatter3d(x=x, y=y, z=z, mode="markers", marker=marker, hoverinfo="name", **more)
+    return Scatter3d(x=x, y=y, z=z, mode="markers", marker=marker, hoverinfo="name", **more)
 
 
-def _large(point: np.ndarray, symbol: str, colour: str, label: str, name: str) -> go.Scatter3d:
+def _large(point: np.ndarray, symbol: str, colour: str, label: str, name: str) -> Scatter3d:
     x, y, z = ([value] for value in point * 1.03)
     marker = {
         "size": 13 if symbol == "circle" else 8,
@@ -110,18 +110,18 @@ def _large(point: np.ndarray, symbol: str, colour: str, label: str, name: str) -
         "line": {"color": "white", "width": 2},
     }
     font = {"color": text_colour(colour), "size": 13}
-    return go.Scatter3d(
+    return Scatter3d(
         x=x, y=y, z=z, mode="markers+text", marker=marker, text=[label], textfont=font,
         textposition="middle center", name=name, hoverinfo="name",
     )  # fmt: skip
 
 
-def _globe() -> list[go.Scatter3d | go.Surface]:
+def _globe() -> list[Scatter3d | Surface]:
     """A faint ball, a little smaller than the unit sphere so that it hides the far side's points only partly."""
     azimuth, height = np.meshgrid(np.linspace(0, 2 * np.pi, 37), np.linspace(-np.pi / 2, np.pi / 2, 19))
     x, y, z = np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)
     flat = {"ambient": 1, "diffuse": 0, "specular": 0, "roughness": 1, "fresnel": 0}
-    ball = go.Surface(
+    ball = Surface(
         x=(0.97 * x).round(3), y=(0.97 * y).round(3), z=(0.97 * z).round(3), opacity=0.28, showscale=False,
         colorscale=[[0, GLOBE_GREY], [1, GLOBE_GREY]], lighting=flat, hoverinfo="skip",
     )  # fmt: skip
@@ -129,7 +129,5 @@ def _globe() -> list[go.Scatter3d | go.Surface]:
     lines += [np.c_[x[i], y[i], z[i]] for i in range(3, 18, 3)]
     gap = np.full((1, 3), np.nan)
     x, y, z = np.concatenate([part for line in lines for part in (line * 0.98, gap)]).T.round(3)
-    net = go.Scatter3d(
-        x=x, y=y, z=z, mode="lines", line={"color": GLOBE_GREY, "width": 1}, opacity=0.5, hoverinfo="skip"
-    )
+    net = Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": GLOBE_GREY, "width": 1}, opacity=0.5, hoverinfo="skip")
     return [ball, net]
