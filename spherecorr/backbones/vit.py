@@ -74,6 +74,11 @@ class Backbone:
         frame = {"fit": fit, "pad": pad}[framing](picture.size, resolution, patch)
         return FeatureMap(self.extract(frame_image(picture, frame)[None])[0], frame, self.source)
 
+    def pixels(self, inputs: np.ndarray) -> Tensor:
+        """Normalise uint8 RGB `[B, height, width, 3]` as the model wants it: float `[B, 3, height, width]`."""
+        pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 255
+        return ((pixels - self._mean) / self._std).to(next(self.model.parameters()))
+
     @torch.no_grad()
     def extract(self, inputs: np.ndarray) -> Tensor:
         """Compute the features of inputs that are framed already.
@@ -84,10 +89,8 @@ class Backbone:
         Returns:
             Float tensor `[B, D, height / patch, width / patch]`.
         """
-        pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 255
-        pixels = ((pixels - self._mean) / self._std).to(next(self.model.parameters()))
         return self.model.forward_intermediates(
-            pixels,
+            self.pixels(inputs),
             indices=[self.source.layer],
             norm=self.source.norm,
             stop_early=True,

@@ -71,6 +71,15 @@ class PairRecord:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+def twin_name(keypoint: str) -> str | None:
+    """The mirror twin of a keypoint: `left_eye` -> `right_eye`; None for points on the plane of symmetry."""
+    if keypoint.startswith("left_"):
+        return "right_" + keypoint.removeprefix("left_")
+    if keypoint.startswith("right_"):
+        return "left_" + keypoint.removeprefix("right_")
+    return None
+
+
 def _open(path: Path) -> Image.Image:
     try:
         image = Image.open(path)

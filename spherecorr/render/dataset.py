@@ -12,16 +12,17 @@ ROOT/render.json                              the settings
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from spherecorr.files import write_whole
 from spherecorr.render.objects import CATEGORIES, make_shape
 from spherecorr.render.scene import Rendering, photo_background, procedural_background, random_camera, render
 
@@ -122,7 +123,7 @@ def save_rendering(root: Path, stem: str, rendering: Rendering, size: int) -> No
         ("Segmentation", "png", mask, {"format": "PNG"}),
         ("SurfacePoints", "png", surface, {"format": "PNG"}),
     ):
-        _replace(root / folder / category / f"{stem}.{ending}", lambda path, p=picture, o=options: p.save(path, **o))
+        write_whole(root / folder / category / f"{stem}.{ending}", _encode(picture, **options))
     rows, columns = np.nonzero(np.asarray(mask))
     points = {
         n: [round(p[0] * factor, 2), round(p[1] * factor, 2)] if p else None for n, p in rendering.keypoints.items()
@@ -162,7 +163,7 @@ def _write_pairs(root: Path, settings: RenderSettings, jobs: list[tuple[str, int
                 root / "PairAnnotation" / settings.split / f"{lines[-1]}.json",
                 _pair_annotation(root, category, source, target, lines[-1], len(lines) - 1),
             )
-    _replace(root / "Layout" / "large" / f"{settings.split}.txt", lambda path: path.write_text("\n".join(lines) + "\n"))
+    write_whole(root / "Layout" / "large" / f"{settings.split}.txt", ("\n".join(lines) + "\n").encode())
 
 
 def _pair_annotation(root: Path, category: str, source: str, target: str, name: str, number: int) -> dict:
@@ -215,15 +216,13 @@ def _write_once(path: Path, settings: dict) -> None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    _replace(path, lambda temporary: temporary.write_text(json.dumps(value)))
+    write_whole(path, json.dumps(value).encode())
 
 
-def _replace(path: Path, write) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: no half-written file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    write(temporary)
-    temporary.replace(path)
+def _encode(picture: Image.Image, **options) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, **options)
+    return buffer.getvalue()
 
 
 def _progress(items: Iterator, total: int, title: str) -> Iterator:

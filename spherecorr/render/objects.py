@@ -1,4 +1,4 @@
-"""The categories that can be made without any file, and the names of their keypoints' mirror twins."""
+"""The categories that can be made without any file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from spherecorr.render.vehicles import aeroplane, bus, car
 CATEGORIES = {
     "aeroplane": aeroplane, "bus": bus, "car": car, "cat": cat, "cow": cow, "dog": dog, "horse": horse, "sheep": sheep,
 }  # fmt: skip
-
-
-def mirror_name(keypoint: str) -> str | None:
-    """The keypoint's left/right twin: `left_eye` -> `right_eye`; None for points on the plane of symmetry."""
-    if keypoint.startswith("left_"):
-        return "right_" + keypoint.removeprefix("left_")
-    if keypoint.startswith("right_"):
-        return "left_" + keypoint.removeprefix("right_")
-    return None
 
 
 def make_shape(category: str, rng: np.random.Generator) -> Shape:

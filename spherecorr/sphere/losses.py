@@ -1,0 +1,141 @@
+"""The losses of the sphere mapper (paper section 3.3): pure functions on batches, without loops.
+
+Common arguments: B images of N patches each; `sphere` `[B, N, 3]` are unit vectors, `mask` `[B, N]` is True on the
+object, `places` `[N, 2]` or `[B, N, 2]` are the patches' (row, column) in the picture, in any one unit. Every loss is
+a scalar, and 0 (still connected to the graph) where nothing is left to measure: never NaN.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize
+
+
+def reconstruction_loss(features: Tensor, rebuilt: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `1 - cos` between frozen features and the prototypes' answer, over the batch's foreground patches.
+
+    Args:
+        features: `[B, N, D]`.
+        rebuilt: `[B, N, D]`.
+        mask: `[B, N]`.
+    """
+    return _masked_mean(1 - cosine_similarity(features, rebuilt, dim=-1), mask)
+
+
+def viewpoint_loss(sphere: Tensor, mask: Tensor, views: Tensor) -> Tensor:
+    """Mean directions must differ between images as the cameras do.
+
+    `mean over i, j of (m_i . m_j - v_i . v_j)^2`, where `m_i` is the normalised mean of image i's foreground points.
+    Only differences count, so the sphere may turn as a whole. 0.5 is the level of unrelated directions, 1.5 of equal
+    ones (for views spread evenly around the object).
+
+    Args:
+        sphere: `[B, N, 3]`.
+        mask: `[B, N]`; images without foreground are left out.
+        views: unit vectors `[B, V]` of the cameras, from `view_vectors`.
+    """
+    present = mask.any(dim=1)
+    mean = normalize((sphere * mask[..., None]).sum(dim=1), dim=-1)
+    error = (mean @ mean.T - views @ views.T) ** 2
+    return _masked_mean(error, present[:, None] & present[None, :])
+
+
+def view_vectors(azimuth: Tensor, elevation: Tensor | None = None) -> Tensor:
+    """Camera directions from degrees `[B]`: `[B, 2]` by azimuth alone, as in the paper, or `[B, 3]` with elevation."""
+    azimuth = torch.deg2rad(azimuth)
+    circle = torch.stack([azimuth.cos(), azimuth.sin()], dim=-1)
+    if elevation is None:
+        return circle
+    elevation = torch.deg2rad(elevation)[..., None]
+    return torch.cat([circle * elevation.cos(), elevation.sin()], dim=-1)
+
+
+def sample_triplets(mask: Tensor, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Draw `count` triplets of foreground patches per image, uniformly and with replacement.
+
+    Returns:
+        Patch indices `[B, count, 3]`, and bool `[B]`: False for images without foreground, whose indices mean nothing.
+    """
+    present = mask.any(dim=1)
+    weights = torch.where(present[:, None], mask, True).float()
+    drawn = torch.multinomial(weights, 3 * count, replacement=True, generator=generator)
+    return drawn.reshape(len(mask), count, 3), present
+
+
+def relative_distance_loss(
+    sphere: Tensor, places: Tensor, triplets: Tensor, present: Tensor, margin: float = 0.5
+) -> Tensor:
+    """Of two patches, the one nearer in the picture must be nearer on the sphere, by a margin of `1 - cos`.
+
+    Args:
+        sphere: `[B, N, 3]`.
+        places: (row, column) of the patches.
+        triplets: `[B, K, 3]` from `sample_triplets`: an anchor and two others.
+        present: `[B]` from `sample_triplets`.
+        margin: of the hinge.
+    """
+    anchor, second, third = _gather(sphere, triplets)
+    place, place_second, place_third = _gather(_batched(places, sphere), triplets)
+    nearer = (place_second - place).norm(dim=-1) < (place_third - place).norm(dim=-1)  # a tie takes the third
+    to_second, to_third = 1 - (anchor * second).sum(-1), 1 - (anchor * third).sum(-1)
+    to_near, to_far = torch.where(nearer, to_second, to_third), torch.where(nearer, to_third, to_second)
+    return _masked_mean((to_near - to_far + margin).clamp(min=0), present[:, None].expand_as(to_near))
+
+
+def orientation_loss(
+    sphere: Tensor, places: Tensor, triplets: Tensor, present: Tensor, min_sine: float = 0.7
+) -> Tensor:
+    """Turning left in the picture must be turning left on the sphere seen from outside: no mirrored maps.
+
+    Of the triplets whose angle at the anchor has a sine above `min_sine`, the two others are put in counter-clockwise
+    order (as seen on the screen); the loss is `mean max(0, 1 - tau)^2`, with tau the sine of their angle on the sphere.
+
+    Args:
+        sphere: `[B, N, 3]`.
+        places: (row, column) of the patches.
+        triplets: `[B, K, 3]`.
+        present: `[B]`.
+        min_sine: triplets flatter than this are left out.
+    """
+    place, place_second, place_third = _gather(_batched(places, sphere), triplets)
+    towards_second = normalize(place_second - place, dim=-1)
+    towards_third = normalize(place_third - place, dim=-1)
+    turn = towards_second[..., 0] * towards_third[..., 1] - towards_second[..., 1] * towards_third[..., 0]
+    anchor, second, third = _gather(sphere, triplets)
+    first_tangent, second_tangent = _tangent(anchor, second), _tangent(anchor, third)
+    # Exchanging the two directions changes the sign of the triple product, so the order is a factor.
+    tau = (torch.linalg.cross(first_tangent, second_tangent) * anchor).sum(-1) * turn.sign()
+    kept = (turn.abs() > min_sine) & present[:, None]
+    return _masked_mean((1 - tau).clamp(min=0) ** 2, kept)
+
+
+def surface_loss(sphere: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `1 - cos` to the known direction of the surface point under each patch (renders only).
+
+    Args:
+        sphere: `[B, N, 3]`.
+        directions: unit vectors `[B, N, 3]`.
+        mask: `[B, N]`.
+    """
+    return _masked_mean(1 - (sphere * directions).sum(-1), mask)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp(min=1)
+
+
+def _batched(places: Tensor, sphere: Tensor) -> Tensor:
+    return places.expand(len(sphere), -1, -1) if places.ndim == 2 else places
+
+
+def _gather(values: Tensor, triplets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values `[B, N, C]` at triplets `[B, K, 3]`: three tensors `[B, K, C]`."""
+    batch = torch.arange(len(values), device=values.device)[:, None, None]
+    return values[batch, triplets].unbind(dim=2)
+
+
+def _tangent(anchor: Tensor, other: Tensor) -> Tensor:
+    """Unit direction at `anchor` towards `other`, within the tangent plane; 0 if they coincide."""
+    step = other - anchor
+    return normalize(step - anchor * (anchor * step).sum(-1, keepdim=True), dim=-1)
