@@ -135,16 +135,23 @@ def frame_image(image: Image.Image, framing: Framing) -> np.ndarray:
     return canvas
 
 
-def mask_to_cells(mask: np.ndarray, framing: Framing) -> np.ndarray:
-    """Boolean image mask `[h, w]` in original pixels -> boolean `[rows, cols]`: cells covered by more than half."""
-    resized = cv2.resize(mask.astype(np.float32), framing.content_size, interpolation=cv2.INTER_AREA)
+def average_over_cells(values: np.ndarray, framing: Framing) -> np.ndarray:
+    """Mean of pixel values `[h, w]` or `[h, w, C]` over each cell: float32 `[rows, cols]` or `[rows, cols, C]`.
+
+    Padding counts as 0.
+    """
+    resized = cv2.resize(values.astype(np.float32), framing.content_size, interpolation=cv2.INTER_AREA)
     width, height = framing.input_size
     left, top = (int(side) for side in framing.offset)
-    canvas = np.zeros((height, width), dtype=np.float32)
+    canvas = np.zeros((height, width, *values.shape[2:]), dtype=np.float32)
     canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
     columns, rows = framing.grid
-    coverage = canvas.reshape(rows, framing.patch, columns, framing.patch).mean(axis=(1, 3))
-    return coverage > 0.5
+    return canvas.reshape(rows, framing.patch, columns, framing.patch, *values.shape[2:]).mean(axis=(1, 3))
+
+
+def mask_to_cells(mask: np.ndarray, framing: Framing) -> np.ndarray:
+    """Boolean image mask `[h, w]` in original pixels -> boolean `[rows, cols]`: cells covered by more than half."""
+    return average_over_cells(mask, framing) > 0.5
 
 
 def cells_to_image(
