@@ -3,7 +3,10 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
 
+import json
+
 import pytest
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture
@@ -12,3 +15,43 @@ def test_data() -> Path:
     if "SPHERECORR_TEST_DATA" not in os.environ:
         pytest.skip("SPHERECORR_TEST_DATA names no folder with data/ and weights/")
     return Path(os.environ["SPHERECORR_TEST_DATA"])
+
+
+@pytest.fixture(scope="session")
+def tiny_app(tmp_path_factory):
+    """Settings of an app on a tiny random ViT, a tiny random sphere, and one example pair of coloured blocks."""
+    import timm
+    import torch
+    from timm.models import save_for_hf
+
+    from spherecorr.backbones import load_backbone
+    from spherecorr.sphere.checkpoint import save_sphere
+    from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+    from spherecorr.ui.engine import AppSettings
+
+    folder = tmp_path_factory.mktemp("app")
+    torch.manual_seed(0)
+    shape = {"depth": 2, "embed_dim": 64, "num_heads": 2, "img_size": 64, "num_classes": 0}
+    model = timm.create_model("vit_tiny_patch16_224", **shape)
+    save_for_hf(model, str(folder / "backbone"), model_args=shape, safe_serialization=True)
+    backbone = f"local-dir:{folder / 'backbone'}"
+    source = load_backbone(backbone, device="cpu").source
+    save_sphere(SphereMapper(SphereSettings(64, source=source, alpha=0.2)), folder / "sphere")
+
+    examples = folder / "examples"
+    examples.mkdir()
+    for name, size, corner in (("a.png", (448, 336), (120, 90)), ("b.png", (300, 300), (80, 100))):
+        image = Image.new("RGB", size, "#d8d8d8")
+        draw = ImageDraw.Draw(image)
+        for i, colour in enumerate(("red", "green", "blue", "orange", "purple", "black")):
+            x, y = corner[0] + 48 * (i % 3), corner[1] + 48 * (i // 3)
+            draw.rectangle((x, y, x + 47, y + 47), colour)
+        image.save(examples / name)
+    keypoints = [
+        {"name": "red", "source": [140.5, 110.5], "target": [100.5, 120.5]},
+        {"name": "blue", "source": [240.5, 110.5], "target": None},
+    ]
+    pair = {"id": "blocks", "title": "Blocks", "source": "a.png", "target": "b.png", "category": "blocks"}
+    listing = [{**pair, "keypoints": keypoints, "show": ["red", "blue"]}]
+    (examples / "examples.json").write_text(json.dumps(listing))
+    return AppSettings((backbone, "dinov2-s"), (str(folder / "sphere"),), examples, device="cpu")

@@ -1,7 +1,5 @@
 """The named endpoints for programs: what the page does, for gradio_client and plain HTTP."""
 
-from __future__ import annotations
-
 import io
 from base64 import b64encode
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from typing import Literal
 
 import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
+from PIL import Image
 
 from spherecorr.images import ImageError
 from spherecorr.ui.engine import Engine
@@ -132,7 +131,7 @@ def _ranks(k: object) -> int:
     return k
 
 
-def _data_uri(image) -> str:
+def _data_uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "png")
     return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"

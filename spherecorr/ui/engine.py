@@ -85,9 +85,11 @@ class Engine:
         name = controls.backbone
         if name not in self.settings.backbones:
             raise ValueError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
-        if not weights_available(name):
+        info = BACKBONES.get(name)
+        # A click in the page must not start a download.
+        if info and info.repository and not weights_available(name):
             raise BackboneError(
-                f"The weights of '{name}' are not on this machine. Fetch them once with `spherecorr download {name}`."
+                f"The weights of '{name}' are not here. Fetch them once with `hf download {info.repository}`."
             )
         wanted = self._wanted_tokens(controls)
         return self._backbones.get(wanted, lambda: load_backbone(wanted, device=self.settings.device))
