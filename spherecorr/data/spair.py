@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ class SPair71k:
         """Every image that is the source of a pair of the split, once each (the paper's training set)."""
         ids: dict[str, ImageRecord] = {}
         for name in self._layout(split):
-            pair, category = name.rsplit(":", 1)
-            record = self._image(category, pair.split("-")[1])
+            _, source, _, category = re.split("[-:]", name)
+            record = self._image(category, source)
             ids.setdefault(record.id, record)
         return list(ids.values())
 
@@ -58,7 +59,11 @@ class SPair71k:
         path = self.root / "Layout" / "large" / f"{split}.txt"
         if not path.is_file():
             raise DatasetError(f"'{path}' is missing.")
-        return path.read_text().split()
+        names = path.read_text().split()
+        for name in names:
+            if not re.fullmatch(r"\d+-[^-:]+-[^-:]+:[^-:]+", name):
+                raise DatasetError(f"'{path}' lists '{name}', which is not of the form number-source-target:category.")
+        return names
 
     def _pair(self, split: str, name: str) -> PairRecord:
         path = self.root / "PairAnnotation" / split / f"{name}.json"
@@ -70,6 +75,8 @@ class SPair71k:
             attributes = {key: annotation[key] for key in known if key in annotation}
         except KeyError as error:
             raise DatasetError(f"'{path}' lacks the key {error}.") from error
+        except TypeError as error:
+            raise DatasetError(f"'{path}' is no pair annotation of SPair-71k.") from error
         return PairRecord(name, self._image(category, source), self._image(category, target), attributes)
 
     def _image(self, category: str, stem: str) -> ImageRecord:
@@ -80,12 +87,13 @@ class SPair71k:
         return self._images[identity]
 
     def _record(self, identity: str, path: Path, annotation: dict[str, Any]) -> ImageRecord:
+        all_names = self.keypoint_names
         try:
             category = annotation["category"]
             image = self.root / "JPEGImages" / category / annotation["filename"]
             mask = self.root / "Segmentation" / category / f"{image.stem}.png"
             surface = self.root / "SurfacePoints" / category / f"{image.stem}.png"
-            names = self.keypoint_names.get(category)
+            names = all_names.get(category)
             keypoints = {
                 names[int(key)] if names else key: tuple(point) if point else None
                 for key, point in annotation["kps"].items()
@@ -105,6 +113,8 @@ class SPair71k:
             )
         except KeyError as error:
             raise DatasetError(f"'{path}' lacks the key {error}.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise DatasetError(f"'{path}' is no image annotation of SPair-71k.") from error
 
 
 def _read_json(path: Path) -> Any:
@@ -112,5 +122,5 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except OSError as error:
         raise DatasetError(f"'{path}' cannot be read ({error.strerror}).") from error
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"'{path}' is not valid JSON (line {error.lineno}).") from error
+    except ValueError as error:  # not JSON, or not even text
+        raise DatasetError(f"'{path}' is not valid JSON ({error}).") from error

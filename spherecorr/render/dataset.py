@@ -6,7 +6,7 @@ ROOT/Segmentation/<category>/<id>.png         255 on the object
 ROOT/SurfacePoints/<category>/<id>.png        8-bit (x, y, z): -1..1 of the object's half extents -> 0..255
 ROOT/PairAnnotation/<split>/<n>-<source>-<target>:<category>.json and ROOT/Layout/large/<split>.txt
 ROOT/keypoints.json                           category -> names, in the order of SPair's numeric keys
-ROOT/render.json                              the settings
+ROOT/render-<split>.json                      the settings
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from spherecorr.render.objects import CATEGORIES, make_shape
 from spherecorr.render.scene import Rendering, photo_background, procedural_background, random_camera, render
 
 SPLITS = ("trn", "val", "test")
+MIN_SIZE = 32  # pixels; in smaller pictures parts vanish between the rays
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
     """Render one split; images that are there already are kept, so an interrupted run can be repeated.
 
     Raises:
-        ValueError: an unknown category or split, no photographs in `backgrounds`, or other settings in `root` before.
+        ValueError: an unknown category or split, too few or too small images, no photographs in `backgrounds`, or other
+            settings in `root` before.
     """
     _check(settings)
     photos = _photographs(settings.backgrounds)
@@ -68,8 +70,8 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
         work = partial(_render_one, root, settings, photos)
         for _ in _progress(pool.map(work, jobs, chunksize=8), len(jobs), f"rendering {settings.split}"):
             pass
-    names = {category: keypoint_names(category) for category in settings.categories}
-    _write_json(root / "keypoints.json", names)
+    # Of all categories: another split in the same folder may have others.
+    _write_json(root / "keypoints.json", {category: keypoint_names(category) for category in CATEGORIES})
     _write_pairs(root, settings, jobs)
 
 
@@ -151,8 +153,6 @@ def _write_pairs(root: Path, settings: RenderSettings, jobs: list[tuple[str, int
     lines = []
     for category in settings.categories:
         stems = [image_id(settings.split, c, i) for c, i in jobs if c == category]
-        if len(stems) < 2:
-            raise ValueError(f"Pairs of '{category}' need at least two images; --count gives it {len(stems)}.")
         order = rng.permutation(len(stems))
         for k in range(settings.pairs):  # every image is a source before any is one again
             first = order[k % len(stems)]
@@ -196,6 +196,14 @@ def _check(settings: RenderSettings) -> None:
         raise ValueError(f"There is no procedural '{unknown[0]}'. Choose from: {', '.join(CATEGORIES)}.")
     if settings.split not in SPLITS:
         raise ValueError(f"The split must be one of {', '.join(SPLITS)}; got '{settings.split}'.")
+    if settings.size < MIN_SIZE:
+        raise ValueError(f"Pictures need at least {MIN_SIZE} pixels a side; got {settings.size}.")
+    least = 2 * len(settings.categories)
+    if settings.count < least or settings.pairs < 1:
+        raise ValueError(
+            f"Every category needs a pair of images: {len(settings.categories)} categories take a count of at least "
+            f"{least} and at least 1 pair; got {settings.count} and {settings.pairs}."
+        )
 
 
 def _photographs(folder: str | None) -> list[str]:

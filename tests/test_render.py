@@ -1,0 +1,298 @@
+"""The renderer: parts with a volume, cameras that mean what their angles say, and labels that lie on the picture."""
+
+import numpy as np
+import pytest
+import trimesh
+from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+from spherecorr.data.records import twin_name
+from spherecorr.render.objects import CATEGORIES, make_shape
+from spherecorr.render.scene import (
+    KEYPOINT_TOLERANCE,
+    Camera,
+    photo_background,
+    procedural_background,
+    random_camera,
+    render,
+)
+from spherecorr.render.shapes import Pattern, ShapeBuilder, block, box, ellipsoid, tube
+
+SIZE = 96
+NO_PATTERN = Pattern(np.zeros(3), np.zeros((1, 3)), np.zeros(1), 2.0)
+VEHICLES = ("aeroplane", "bus", "car")  # animals turn their heads and lift their legs
+
+
+def look(azimuth: float, elevation: float = 0.0, size: int = SIZE, roll: float = 0.0) -> Camera:
+    """A camera that has the unit sphere in sight, centred."""
+    return Camera(azimuth, elevation, roll, 4.0, 1.7 * size, (size / 2, size / 2), size)
+
+
+def block_with_marks():
+    """A block twice as long as wide and high, with a keypoint in the middle of five faces, in five colours."""
+    builder = ShapeBuilder("block", NO_PATTERN)
+    builder.add(box((0, 0, 0), (2, 1, 1)), np.full(3, 0.5))
+    builder.keypoint("front", (1, 0, 0))
+    builder.keypoint("rear", (-1, 0, 0))
+    builder.keypoint("top", (0, 0, 0.5))
+    builder.keypoint_pair("side", (0, 0.5, 0))
+    return builder.build()
+
+
+def draw(category: str, seed: int, size: int = SIZE, azimuth: float | None = None):
+    """A random object of a category and its picture."""
+    rng = np.random.default_rng(seed)
+    shape = make_shape(category, rng)
+    camera = random_camera(shape, size, rng, azimuth)
+    return shape, render(shape, camera, procedural_background(size, rng), rng)
+
+
+# Parts
+
+
+@pytest.mark.parametrize(
+    ("part", "volume", "tolerance"),
+    [
+        (box((1, 2, 3), (2, 4, 6)), 48, 1e-9),
+        (block((-1, 1, 1, 0), (-1, 1, 1, 3)), 12, 1e-9),
+        (tube([(0, 0, 0), (3, 0, 0)], np.full((2, 2), 1.0), segments=200), 3 * np.pi, 0.01),
+        (tube([(0, 0, 0), (0, 2, 0)], [(1, 2), (1, 2)], side=(1, 0, 0), segments=200), 4 * np.pi, 0.01),
+        (ellipsoid((1, 1, 1), (1, 2, 3), rings=60, segments=60), 8 * np.pi, 0.3),  # 4/3 pi 1 2 3, inscribed
+    ],
+    ids=["box", "block", "tube", "flat tube", "ellipsoid"],
+)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_parts_are_closed_and_face_outwards(part, volume, tolerance, mirrored):
+    if mirrored:
+        part = part.mirrored()
+    mesh = trimesh.Trimesh(part.vertices, part.faces, process=False)
+    assert mesh.is_watertight and mesh.is_winding_consistent
+    assert mesh.volume == pytest.approx(volume, abs=tolerance)  # negative if the faces looked inwards
+
+
+def test_the_builder_centres_and_scales_to_the_unit_sphere():
+    shape = block_with_marks()
+    radius = np.sqrt(1 + 0.25 + 0.25)
+    assert np.linalg.norm(shape.vertices, axis=1).max() == pytest.approx(1)
+    np.testing.assert_allclose(shape.half_extents, np.array([1, 0.5, 0.5]) / radius)
+    np.testing.assert_allclose(shape.keypoints["left_side"], [0, 0.5 / radius, 0])
+    faces = trimesh.Trimesh(shape.vertices, shape.faces, process=False).face_normals
+    np.testing.assert_allclose(shape.normals, np.repeat(faces[:, None], 3, axis=1))  # a box is not smooth
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_object_is_sound(category):
+    for seed in range(6):
+        shape = make_shape(category, np.random.default_rng(seed))
+        assert shape.category == category
+        assert all(np.isfinite(values).all() for values in (shape.vertices, shape.normals, shape.colours))
+        assert shape.faces.min() == 0 and shape.faces.max() == len(shape.vertices) - 1
+        np.testing.assert_allclose(shape.vertices.max(axis=0), -shape.vertices.min(axis=0), atol=1e-12)
+        pairs = [name for name in shape.keypoints if name.startswith("left_")]
+        assert len(pairs) >= 4 and all(twin_name(name) in shape.keypoints for name in pairs)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_keypoints_lie_on_the_surface(category):
+    """Within 6 % of the radius: a sheep's withers lie that deep in its wool."""
+    shape = make_shape(category, np.random.default_rng(0))
+    mesh = trimesh.Trimesh(shape.vertices, shape.faces, process=False)
+    _, distance, _ = trimesh.proximity.closest_point_naive(mesh, np.array(list(shape.keypoints.values())))
+    assert distance.max() < 0.06 and np.median(distance) < 0.02
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_left_is_left(category):
+    """Left and right keypoints are mirror images; an animal's head and legs move, but stay on their side."""
+    shape = make_shape(category, np.random.default_rng(1))
+    for name, point in shape.keypoints.items():
+        if not name.startswith("left_"):
+            continue
+        twin = shape.keypoints[twin_name(name)]
+        assert point[1] > twin[1]
+        if category in VEHICLES:
+            np.testing.assert_allclose(point * [1, -1, 1], twin, atol=1e-12)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_front_is_front_and_up_is_up(category):
+    k = make_shape(category, np.random.default_rng(2)).keypoints
+    fore, aft, high, low = {
+        "aeroplane": ("nose", "tail", "fin_top", "left_wing_root_rear"),
+        "bus": ("left_headlight", "left_taillight", "left_roof_front", "left_front_wheel"),
+        "car": ("left_headlight", "left_taillight", "left_windscreen_top", "left_front_wheel"),
+    }.get(category, ("nose", "tail_base", "back_middle", "left_front_paw"))
+    assert k[fore][0] > k[aft][0] and k[high][2] > k[low][2]
+
+
+def test_an_unknown_category_is_named():
+    with pytest.raises(ValueError, match=r"There is no procedural 'unicorn'\. Choose from: aeroplane, bus, car"):
+        make_shape("unicorn", np.random.default_rng(0))
+
+
+# Cameras
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "right", "towards_camera"),
+    [
+        (0, (0, 1, 0), (1, 0, 0)),  # the front is seen, the object's left on the image's right
+        (90, (-1, 0, 0), (0, 1, 0)),  # its left side is seen, its front on the image's left
+        (180, (0, -1, 0), (-1, 0, 0)),
+        (270, (1, 0, 0), (0, -1, 0)),
+    ],
+)
+def test_azimuth_goes_from_the_front_to_the_left(azimuth, right, towards_camera):
+    camera = look(azimuth)
+    np.testing.assert_allclose(camera.axes()[0], right, atol=1e-12)
+    np.testing.assert_allclose(camera.position, np.multiply(4.0, towards_camera), atol=1e-12)
+    x, y = camera.project(np.array([right, (0, 0, 1)], dtype=float)).T
+    assert x[0] > SIZE / 2 and y[1] < SIZE / 2  # up in the object is up in the picture
+
+
+def test_elevation_looks_down_from_above():
+    assert look(30, elevation=40).position[2] == pytest.approx(4 * np.sin(np.radians(40)))
+
+
+def test_roll_turns_the_picture_clockwise_by_its_degrees():
+    """The camera turns counter-clockwise, so what is up in the object leans to the right."""
+    up = look(0, roll=30).project(np.array([(0, 0, 0.1)]))[0] - SIZE / 2
+    assert np.degrees(np.arctan2(up[0], -up[1])) == pytest.approx(30, abs=1e-6)
+
+
+def test_projecting_undoes_the_rays():
+    camera = Camera(33, 21, 5, 3.0, 120.0, (40.0, 55.0), SIZE)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    points = camera.position + camera.rays() * 2.5
+    expected = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5  # pixel centres
+    np.testing.assert_allclose(camera.project(points), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_random_camera_sees_the_whole_object_large_enough(seed):
+    rng = np.random.default_rng(seed)
+    shape = make_shape("dog", rng)
+    seen = random_camera(shape, SIZE, rng).project(shape.vertices)
+    assert (seen >= 0).all() and (seen <= SIZE).all()
+    assert 0.55 * SIZE <= np.ptp(seen, axis=0).max() <= 0.92 * SIZE
+
+
+# Pictures and their labels
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "visible"),
+    [
+        (0, 0, {"front"}),
+        (90, 0, {"left_side"}),
+        (315, 0, {"front", "right_side"}),
+        (135, 30, {"rear", "left_side", "top"}),
+    ],
+)
+def test_the_keypoints_of_a_block(azimuth, elevation, visible):
+    shape, camera = block_with_marks(), look(azimuth, elevation)
+    rendering = render(shape, camera, np.zeros((SIZE, SIZE, 3), np.uint8), np.random.default_rng(0))
+    assert {name for name, pixel in rendering.keypoints.items() if pixel} == visible
+    for name in visible:
+        x, y = rendering.keypoints[name]
+        np.testing.assert_allclose((x, y), camera.project(shape.keypoints[name][None])[0])
+        # The surface under that pixel is the keypoint's place up to half a pixel, seen obliquely.
+        expected = shape.keypoints[name] / shape.half_extents
+        np.testing.assert_allclose(rendering.surface[int(y), int(x)], expected, atol=0.06)
+
+
+def test_the_surface_of_a_block_seen_from_the_front():
+    """Only x = +1 is in sight; y grows to the image's right and z upwards, from edge to edge."""
+    rendering = render(block_with_marks(), look(0), np.zeros((SIZE, SIZE, 3), np.uint8), np.random.default_rng(0))
+    surface = rendering.surface[rendering.mask].reshape(-1, 3)
+    np.testing.assert_allclose(surface[:, 0], 1, atol=1e-6)
+    rows, columns = np.nonzero(rendering.mask)
+    assert np.corrcoef(columns, surface[:, 1])[0, 1] > 0.999 and np.corrcoef(rows, surface[:, 2])[0, 1] < -0.999
+    assert surface[:, 1:].max() > 0.95 and surface[:, 1:].min() < -0.95
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("azimuth", [0, 90, 200])
+def test_surface_points_lie_where_the_azimuth_says(category, azimuth):
+    shape, rendering = draw(category, azimuth, azimuth=azimuth)
+    mask, surface = rendering.mask, rendering.surface
+    assert rendering.camera.azimuth == azimuth and rendering.category == category
+    assert np.abs(surface).max() <= 1 + 1e-5 and not surface[~mask].any()
+    # Every surface point is seen at its own pixel.
+    rows, columns = np.nonzero(mask)
+    pixels = rendering.camera.project((surface[mask] * shape.half_extents).astype(float))
+    np.testing.assert_allclose(pixels, np.stack([columns, rows], 1) + 0.5, atol=0.01)
+    # From the front the left side is on the image's right, from the left the front is on the image's left.
+    right = rendering.camera.axes()[0]
+    assert np.corrcoef(columns, surface[mask] * shape.half_extents @ right)[0, 1] > 0.9
+    assert (surface[mask] @ [np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth)), 0]).mean() > 0  # the near side
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_visible_keypoints_have_nothing_in_front_and_hidden_ones_do(category):
+    shape, rendering = draw(category, 11)
+    caster = RayMeshIntersector(trimesh.Trimesh(shape.vertices, shape.faces, process=False))
+    eye = rendering.camera.position
+    for name, point in shape.keypoints.items():
+        distance = np.linalg.norm(point - eye)
+        hits, _, _ = caster.intersects_location([eye], [(point - eye) / distance], multiple_hits=False)
+        blocked = bool(len(hits)) and np.linalg.norm(hits[0] - eye) < distance - KEYPOINT_TOLERANCE
+        assert blocked == (rendering.keypoints[name] is None), name
+
+
+def test_keypoints_carry_their_own_surface_point():
+    """Nine in ten, within a pixel and 6 % of the radius; the rest lie on thin parts that rays pass by."""
+    near = []
+    for category in CATEGORIES:
+        shape, rendering = draw(category, 5, size=160)
+        for name, pixel in rendering.keypoints.items():
+            if pixel is None:
+                continue
+            x, y = (int(v) for v in pixel)
+            patch = np.s_[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+            points = rendering.surface[patch][rendering.mask[patch]] * shape.half_extents
+            distance = np.linalg.norm(points - shape.keypoints[name], axis=-1)
+            near.append(len(distance) > 0 and distance.min() < 0.06)
+    assert len(near) > 60 and np.mean(near) > 0.9
+
+
+def test_a_keypoint_outside_the_picture_is_none():
+    shape = block_with_marks()
+    camera = Camera(0, 0, 0, 4.0, 1.7 * SIZE, (-10.0, SIZE / 2), SIZE)
+    assert (
+        render(shape, camera, np.zeros((SIZE, SIZE, 3), np.uint8), np.random.default_rng(0)).keypoints["front"] is None
+    )
+
+
+def test_the_background_stays_but_for_a_shadow():
+    """Pixels off the object are the background's or darker; most are untouched."""
+    shape, background = block_with_marks(), np.full((SIZE, SIZE, 3), 200, np.uint8)
+    rendering = render(shape, look(30, 20), background, np.random.default_rng(0))
+    off = rendering.image[~rendering.mask]
+    assert off.max() == 200 and np.mean(off == 200) > 0.5
+
+
+def test_lit_surfaces_are_brighter():
+    """A grey block under a light from above: its top outshines every side."""
+    rendering = render(block_with_marks(), look(45, 35), np.zeros((SIZE, SIZE, 3), np.uint8), np.random.default_rng(3))
+    grey = rendering.image.mean(axis=-1)
+    top = rendering.mask & (rendering.surface[..., 2] > 0.99)
+    rest = rendering.mask & (rendering.surface[..., 2] < 0.9)
+    assert grey[top].mean() > grey[rest].mean() > 0
+
+
+def test_the_same_seed_is_the_same_picture():
+    (_, first), (_, again), (_, other) = draw("cow", 3), draw("cow", 3), draw("cow", 4)
+    assert np.array_equal(first.image, again.image) and first.keypoints == again.keypoints
+    assert not np.array_equal(first.mask, other.mask)
+
+
+def test_backgrounds():
+    rng = np.random.default_rng(0)
+    clouds = procedural_background(SIZE, rng)
+    assert clouds.shape == (SIZE, SIZE, 3) and clouds.dtype == np.uint8
+    photo = np.zeros((50, 80, 3), np.uint8)
+    photo[..., 0] = np.arange(80)
+    crop = photo_background(photo, SIZE, rng)
+    assert crop.shape == (SIZE, SIZE, 3)
+    assert len(np.unique(crop[..., 0])) >= 25  # half of the photograph's shorter side at least
+    assert np.ptp(crop.astype(int), axis=0).max() <= 1  # its columns are still columns, but for rounding
