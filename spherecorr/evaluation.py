@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spherecorr.data.records import PairRecord, twin_name
+from spherecorr.data.records import DatasetError, PairRecord, twin_name
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.matching import View, top_k, view_rows
 from spherecorr.metrics import correct, symmetric_mistake
@@ -48,6 +48,9 @@ def evaluate_pairs(
 
     Returns:
         Category (and "all", every keypoint counted alike) -> alpha -> Score.
+
+    Raises:
+        DatasetError: no pair has a keypoint that both images show.
     """
     counts: dict[tuple[str, float], np.ndarray] = {}
     for pair in pairs:
@@ -71,6 +74,8 @@ def evaluate_pairs(
             row = np.array([right.sum(), len(names), mistaken[has_twin].sum(), has_twin.sum()])
             for key in (pair.source.category, "all"):
                 counts[key, alpha] = counts.get((key, alpha), 0) + row
+    if not counts:
+        raise DatasetError("There is nothing to score: no pair has a keypoint that both of its images show.")
     report: dict[str, dict[float, Score]] = {}
     for (category, alpha), (right, total, mistaken, twins) in sorted(counts.items()):
         report.setdefault(category, {})[alpha] = Score(right / total, mistaken / max(twins, 1), int(total), int(twins))

@@ -24,6 +24,7 @@ from spherecorr.geometry import frame_image, pad
 from spherecorr.images import load_image
 
 MEAN, DEVIATION = 0.5, 0.5  # of the student's input pixels
+MIN_STEPS = 40  # the one-cycle schedule needs a step or two to rise
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ def teacher_targets(
         settings: `layers` and `resolution` are used.
         width: channels to keep.
         tick: wraps the images, to show progress.
+
+    Raises:
+        ValueError: no images, or a teacher without these layers, or with too few channels.
     """
+    _check(images, teacher, settings, width)
     pictures = np.stack([_square(path, settings.resolution, teacher.source.patch) for path in images])
     first = torch.stack([_layers(teacher, picture, settings.layers) for picture in pictures[:64]])
     mean, deviation = first.mean(dim=(0, 2, 3), keepdim=True)[0], first.std(dim=(0, 2, 3), keepdim=True)[0]
@@ -111,8 +116,19 @@ def distil(targets: Targets, settings: PretrainSettings, report: Callable[[str],
         targets: from `teacher_targets`.
         settings: see there.
         report: gets a line of text every 50 steps.
+
+    Raises:
+        ValueError: too few steps, or targets of another patch size.
     """
+    if settings.steps < MIN_STEPS:
+        raise ValueError(f"Distillation takes at least {MIN_STEPS} steps; got {settings.steps}.")
     student = make_student(settings).train()
+    patch = settings.resolution // targets.tokens.shape[-1]
+    if patch != student.patch_embed.patch_size[0]:
+        raise ValueError(
+            f"The teacher's patches have {patch} pixels, the student's {student.patch_embed.patch_size[0]}; they must "
+            "be alike."
+        )
     optimiser = torch.optim.AdamW(student.parameters(), weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.steps, pct_start=0.05, cycle_momentum=False
@@ -159,6 +175,16 @@ def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -
     write_whole(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
 
 
+def _check(images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int) -> None:
+    if not images:
+        raise ValueError("There are no images to learn from.")
+    depth = len(teacher.model.blocks)
+    if not settings.layers or not all(0 <= layer < depth for layer in settings.layers):
+        raise ValueError(f"The teacher has the layers 0 to {depth - 1}; asked for {settings.layers}.")
+    if teacher.source.dim * len(settings.layers) < width:
+        raise ValueError(f"The student has {width} channels, more than the teacher's layers have together.")
+
+
 def _square(path: Path, resolution: int, patch: int) -> np.ndarray:
     image = load_image(path)
     return frame_image(image, pad(image.size, resolution, patch))
@@ -179,8 +205,8 @@ def _batch(
     """Pictures `[b, 3, s, s]` in 0..1 and the tokens under them `[b, D, w, w]`: random windows, or whole pictures."""
     side = targets.tokens.shape[-1]
     patch = settings.resolution // side
-    window = side if whole else min(settings.window, side)
-    count = max(1, round(settings.batch * (settings.window / side) ** 2)) if whole else settings.batch
+    part = min(settings.window, side)
+    window, count = (side, max(1, round(settings.batch * (part / side) ** 2))) if whole else (part, settings.batch)
     pictures, wanted = [], []
     for index in rng.integers(0, len(targets.pictures), count):
         row, column = rng.integers(0, side - window + 1, 2)

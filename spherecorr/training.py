@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from spherecorr.sphere.losses import (
 )
 from spherecorr.sphere.mapper import SphereMapper, SphereSettings, frame_positions
 from spherecorr.sphere.prototypes import Prototypes
+
+MIN_STEPS = 20  # the one-cycle schedule needs a step or two to rise
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def training_set(
         seed: of the crops.
 
     Raises:
-        DatasetError: a record without mask or azimuth bin, or no records.
+        DatasetError: no records, or one without a mask of the image's size.
     """
     if not records:
         raise DatasetError("There are no images to train on.")
@@ -123,6 +125,8 @@ def training_set(
     directions = torch.zeros(count, cells, 3, dtype=torch.float16)
     for index, record in enumerate(tick(records)):
         image, object_mask = load_image(record.path), record.load_mask()
+        if object_mask.shape != (image.height, image.width):
+            raise DatasetError(f"The mask '{record.mask}' has not the size of its image.")
         surface = record.load_surface() if record.surface else None
         box = _random_square(image.size, smallest_crop, rng)
         image, object_mask = image.crop(box), _cut(object_mask, box)
@@ -154,7 +158,11 @@ def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None
 
     Returns:
         The mapper, with `sphere.categories` filled in.
+
+    Raises:
+        ValueError: no loss has a weight, the surface loss has one without surfaces, or there are too few steps.
     """
+    _check(data, settings)
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
     mapper = SphereMapper(replace(settings.sphere, categories=data.categories))
@@ -178,6 +186,17 @@ def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None
             means = (f"{name} {np.mean([row[name] for row in history[-50:]]):.3f}" for name in losses)
             report(f"step {step + 1}/{settings.steps}  " + "  ".join(means))
     return mapper.eval()
+
+
+def _check(data: TrainingSet, settings: TrainSettings) -> None:
+    if not any(asdict(settings.weights).values()):
+        raise ValueError("At least one loss needs a weight above 0.")
+    if settings.weights.surface and not data.directions.any():
+        raise ValueError("The surface loss needs renders: these images have no surface points.")
+    if settings.steps < MIN_STEPS or settings.batch < 1 or settings.tokens < 0:
+        raise ValueError(
+            f"Training takes at least {MIN_STEPS} steps, batches of at least 1 image, and tokens of 0 or more."
+        )
 
 
 def _losses(
