@@ -81,7 +81,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
 
         def on(trigger, handler, *extra, pair_changes: bool) -> None:
             """Wire an event: draw at once, then compute what is missing, the sphere, and the pictures of a new pair."""
-            drawn = trigger(handler, [visit, *extra, *controls], page, trigger_mode="always_last", **quiet)
+            drawn = trigger(
+                handler, [visit, *extra, *controls], page, trigger_mode="always_last", queue=pair_changes, **quiet
+            )
             if pair_changes:
                 drawn = drawn.then(handlers.settle, [visit, *controls], page, **quiet)
                 drawn.then(handlers.pictures, [visit, *controls], [*pca, *maps], **quiet)

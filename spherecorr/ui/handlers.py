@@ -232,7 +232,7 @@ class Handlers:
             missing = " and a ".join(name for name, image in zip(("source", "target"), shown, strict=True) if not image)
             return Page(visit, source, target, target, target, "", say(f"Upload a {missing} image."))
         if not self.engine.is_ready(visit, controls):
-            return Page(visit, source, target, target, target, gr.skip(), say(COMPUTING, "busy"))
+            return Page(visit, source, target, target, target, "", say(COMPUTING, "busy"))
 
         result = self.engine.match(visit.source, visit.target, visit.points, controls)
         mapper, problem = self.engine.sphere(controls)
