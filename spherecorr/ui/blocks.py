@@ -20,7 +20,7 @@ HEADER = """<header class="sc-header"><h1>spherecorr</h1><p>Click a part of the 
 left part for the right one; the <b>sphere</b>, which knows the viewpoint, tells them apart.</p></header>"""
 SPHERE_TEMPLATE = """<div class="sc-sphere"><div class="sc-plot"></div><p class="sc-message"></p>
 <p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
-PRESETS = [("Fast (448 px)", "fast"), ("Balanced (518 px)", "balanced"), ("Fine (840 px)", "fine")]
+PRESETS = [("Fast (448 px)", "fast"), ("Balanced (512-518 px)", "balanced"), ("Fine (768-840 px)", "fine")]
 # Nothing is fetched from the internet, fonts included.
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
