@@ -1,5 +1,7 @@
 """The command line. A command is a function that runs it and one that registers its options.
 
+`app` and `match` are here; the commands that make models are in `cli_train`.
+
 Modules are imported inside the commands, so that `spherecorr --help` answers at once.
 """
 
@@ -9,19 +11,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from spherecorr import __version__
+from spherecorr.cli_base import Parser, add_command, describe_versions
+from spherecorr.cli_train import register_pretrain, register_render, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message without the usage text and leave with code 2."""
-        self.exit(2, f"spherecorr: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,19 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     register_app(commands)
     register_match(commands)
-    return parser
-
-
-def add_command(commands, name: str, run, summary: str, example: str) -> argparse.ArgumentParser:
-    """Register a command: `run` gets the parsed options; the example closes its `--help`."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
+    register_render(commands)
+    register_pretrain(commands)
+    register_train(commands)
     return parser
 
 
@@ -222,14 +207,6 @@ def describe_settings(options: argparse.Namespace, source, sphere) -> dict:
         "soft_window": options.soft_window,
         "device": str(source.features.device),
     }
-
-
-def describe_versions() -> dict[str, str]:
-    """Versions of what computes the result."""
-    from importlib.metadata import version
-    from platform import python_version
-
-    return {"python": python_version(), **{name: version(name) for name in ("spherecorr", "torch", "timm", "numpy")}}
 
 
 def draw_figure(source_image, target_image, result, image_format: str) -> bytes:

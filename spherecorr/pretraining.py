@@ -56,6 +56,12 @@ class PretrainSettings:
     weight_decay: float = 0.03
     seed: int = 0
 
+    def __post_init__(self):
+        if not (self.architecture.startswith("vit_") and timm.is_model(self.architecture)):
+            raise ValueError(f"The student must be a plain ViT of timm; '{self.architecture}' is none.")
+        if self.steps < MIN_STEPS or self.batch < 1 or self.window < 1:
+            raise ValueError(f"Distillation takes at least {MIN_STEPS} steps, a batch and a window of 1 or more.")
+
 
 @dataclass(frozen=True, eq=False)
 class Targets:
@@ -92,7 +98,7 @@ def teacher_targets(
         tick: wraps the images, to show progress.
 
     Raises:
-        ValueError: no images, or a teacher without these layers, or with too few channels.
+        ValueError: no images, or a teacher without these layers, with too few channels, or of another patch size.
     """
     _check(images, teacher, settings, width)
     pictures = np.stack([_square(path, settings.resolution, teacher.source.patch) for path in images])
@@ -116,19 +122,8 @@ def distil(targets: Targets, settings: PretrainSettings, report: Callable[[str],
         targets: from `teacher_targets`.
         settings: see there.
         report: gets a line of text every 50 steps.
-
-    Raises:
-        ValueError: too few steps, or targets of another patch size.
     """
-    if settings.steps < MIN_STEPS:
-        raise ValueError(f"Distillation takes at least {MIN_STEPS} steps; got {settings.steps}.")
     student = make_student(settings).train()
-    patch = settings.resolution // targets.tokens.shape[-1]
-    if patch != student.patch_embed.patch_size[0]:
-        raise ValueError(
-            f"The teacher's patches have {patch} pixels, the student's {student.patch_embed.patch_size[0]}; they must "
-            "be alike."
-        )
     optimiser = torch.optim.AdamW(student.parameters(), weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.steps, pct_start=0.05, cycle_momentum=False
@@ -178,7 +173,9 @@ def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -
 def _check(images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int) -> None:
     if not images:
         raise ValueError("There are no images to learn from.")
-    depth = len(teacher.model.blocks)
+    patch, depth = make_student(settings).patch_embed.patch_size[0], len(teacher.model.blocks)
+    if patch != teacher.source.patch:
+        raise ValueError(f"The teacher's patches have {teacher.source.patch} pixels, the student's {patch}.")
     if not settings.layers or not all(0 <= layer < depth for layer in settings.layers):
         raise ValueError(f"The teacher has the layers 0 to {depth - 1}; asked for {settings.layers}.")
     if teacher.source.dim * len(settings.layers) < width:

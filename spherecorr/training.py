@@ -39,6 +39,11 @@ class LossWeights:
     orientation: float = 0.3
     surface: float = 0.0
 
+    def __post_init__(self):
+        weights = asdict(self).values()
+        if min(weights) < 0 or not any(weights):
+            raise ValueError("A loss's weight is 0 or more, and at least one is above 0.")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -65,6 +70,10 @@ class TrainSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     seed: int = 0
+
+    def __post_init__(self):
+        if self.steps < MIN_STEPS or self.batch < 1 or self.tokens < 0:
+            raise ValueError(f"Training takes at least {MIN_STEPS} steps, a batch of 1 or more, tokens of 0 or more.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +122,10 @@ def training_set(
 
     Raises:
         DatasetError: no records, or one without a mask of the image's size.
+        ValueError: `smallest_crop` outside 0..1, or a resolution that is no multiple of the patch.
     """
+    if not 0 < smallest_crop <= 1:
+        raise ValueError(f"The smallest crop is a share above 0 and at most 1; got {smallest_crop:g}.")
     if not records:
         raise DatasetError("There are no images to train on.")
     categories = tuple(sorted({record.category for record in records}))
@@ -160,9 +172,10 @@ def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None
         The mapper, with `sphere.categories` filled in.
 
     Raises:
-        ValueError: no loss has a weight, the surface loss has one without surfaces, or there are too few steps.
+        ValueError: the surface loss has a weight, but the images have no surface points.
     """
-    _check(data, settings)
+    if settings.weights.surface and not data.directions.any():
+        raise ValueError("The surface loss needs renders: these images have no surface points.")
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
     mapper = SphereMapper(replace(settings.sphere, categories=data.categories))
@@ -186,17 +199,6 @@ def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None
             means = (f"{name} {np.mean([row[name] for row in history[-50:]]):.3f}" for name in losses)
             report(f"step {step + 1}/{settings.steps}  " + "  ".join(means))
     return mapper.eval()
-
-
-def _check(data: TrainingSet, settings: TrainSettings) -> None:
-    if not any(asdict(settings.weights).values()):
-        raise ValueError("At least one loss needs a weight above 0.")
-    if settings.weights.surface and not data.directions.any():
-        raise ValueError("The surface loss needs renders: these images have no surface points.")
-    if settings.steps < MIN_STEPS or settings.batch < 1 or settings.tokens < 0:
-        raise ValueError(
-            f"Training takes at least {MIN_STEPS} steps, batches of at least 1 image, and tokens of 0 or more."
-        )
 
 
 def _losses(
@@ -232,7 +234,7 @@ def _losses(
 
 def _random_square(size: tuple[int, int], smallest: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) in pixels; the whole picture for `smallest` 1."""
-    if smallest >= 1:
+    if smallest == 1:
         return (0, 0, *size)
     side = round(min(size) * rng.uniform(smallest, 1))
     left, top = (int(rng.integers(0, room - side + 1)) for room in size)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from packaging.requirements import Requirement
 from PIL import Image
+from timm.models import save_for_hf
 
-from spherecorr.backbones import BACKBONES, weights_available
+from spherecorr.backbones import BACKBONES, load_backbone, weights_available
 from spherecorr.cli import build_parser, main
+from spherecorr.sphere.checkpoint import load_sphere
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,7 +57,7 @@ def own_commands() -> list[list[str]]:
 def test_the_commands_exist():
     assert "pip install -r requirements.txt && python app.py" in COMMANDS
     assert 'pip install -e ".[test]" && python -m pytest' in COMMANDS
-    assert {arguments[0] for arguments in own_commands()} >= {"app", "match"}
+    assert {arguments[0] for arguments in own_commands()} == {"app", "match", "render", "train", "pretrain"}
     for arguments in own_commands():
         build_parser().parse_args(arguments)  # leaves with an error if an option is not there
 
@@ -63,6 +66,38 @@ def test_the_match_command_runs(two_images):
     (arguments,) = [arguments for arguments in own_commands() if arguments[0] == "match"]
     assert main(arguments) == 0
     assert {path.name for path in two_images.iterdir()} == {"left.jpg", "right.jpg", "matches.json", "matches.png"}
+
+
+def test_the_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
+    """At tiny sizes (of an option given twice the last counts), with a tiny backbone in place of the real ones."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "photos" / "red.jpg")
+    shape = {"depth": 10, "embed_dim": 64, "num_heads": 1, "img_size": 64, "num_classes": 0}
+    model = timm.create_model("vit_tiny_patch16_224", **shape)
+    save_for_hf(model, str(tmp_path / "tiny"), model_args=shape, safe_serialization=True)
+    smaller = {
+        "render": ["--count", "16", "--pairs", "2", "--size", "64", "--processes", "1"],
+        "train": ["--backbone", "local-dir:tiny", "--resolution", "64", "--steps", "20", "--device", "cpu"],
+        "pretrain": [
+            "--teacher",
+            "local-dir:tiny",
+            "--resolution",
+            "64",
+            "--depth",
+            "1",
+            "--steps",
+            "40",
+            "--batch",
+            "1",
+        ],
+    }
+    commands = [arguments for arguments in own_commands() if arguments[0] in smaller]
+    assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain"]
+    for arguments in commands:
+        assert main([*arguments, *smaller[arguments[0]]]) == 0
+    assert load_sphere("data/sphere", device="cpu").settings.source.backbone == "local-dir:tiny"
+    assert load_backbone("local-dir:data/backbone", device="cpu").source.dim == 192
 
 
 def test_the_backbone_table_is_the_registry():

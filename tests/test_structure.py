@@ -33,7 +33,9 @@ ARROWS = {
     "training": RESULTS | {"data", "evaluation", "metrics", "render"},
     "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
-    "cli": RESULTS | {"data", "evaluation", "pretraining", "render", "training", "views", "ui"},
+    "cli_base": set(),
+    "cli_train": RESULTS | {"cli_base", "data", "evaluation", "pretraining", "render", "training"},
+    "cli": RESULTS | {"cli_base", "cli_train", "views", "ui"},
 }
 
 
@@ -121,6 +123,7 @@ HEAVY = {"torch", "timm", "gradio", "sklearn", "diffusers", "plotly", "cv2", "nu
         "import spherecorr",
         "import spherecorr.cli; spherecorr.cli.build_parser()",
         "import sys; sys.argv = ['spherecorr', '--help']\ntry: import spherecorr.__main__\nexcept SystemExit: pass",
+        "import spherecorr.cli as c\ntry: c.main(['train', '--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_help_and_import_load_nothing_heavy(code):

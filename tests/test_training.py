@@ -20,7 +20,6 @@ from spherecorr.sphere.mapper import SphereSettings, frame_positions
 from spherecorr.training import LossWeights, TrainingSet, TrainSettings, fit, training_set
 
 RESOLUTION, CELLS = 96, 6
-NOTHING = LossWeights(0, 0, 0, 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +144,8 @@ def test_mistakes_in_the_records(tmp_path, backbone):
     Image.new("L", (95, 96)).save(tmp_path / "mask.png")
     with pytest.raises(DatasetError, match=r"mask\.png' has not the size of its image"):
         training_set([record], backbone, RESOLUTION)
+    with pytest.raises(ValueError, match="The smallest crop is a share above 0 and at most 1; got 0"):
+        training_set([record], backbone, RESOLUTION, smallest_crop=0)
     with pytest.raises(ValueError, match="Resolution 100 is not a multiple of the patch size 16"):
         training_set([record], backbone, 100)
 
@@ -183,6 +184,10 @@ def balls(count: int = 48, side: int = 7, dim: int = 16) -> TrainingSet:
 SETTINGS = TrainSettings(SphereSettings(16, width=32), steps=100, batch=16, tokens=0)
 
 
+def only(name: str) -> LossWeights:
+    return LossWeights(**{**dict.fromkeys(vars(LossWeights()), 0.0), name: 1.0})
+
+
 def losses_of(line: str) -> dict[str, float]:
     """'step 50/100  surface 0.123  viewpoint 0.4' -> {'surface': 0.123, 'viewpoint': 0.4}."""
     return {name: float(value) for name, value in re.findall(r"([a-z]+) ([\d.]+)(?:  |$)", line)}
@@ -191,7 +196,7 @@ def losses_of(line: str) -> dict[str, float]:
 @pytest.mark.parametrize("name", ["reconstruction", "viewpoint", "distance", "orientation", "surface"])
 def test_each_loss_falls_when_it_is_the_only_one(name):
     lines = []
-    fit(balls(), replace(SETTINGS, weights=replace(NOTHING, **{name: 1.0})), lines.append)
+    fit(balls(), replace(SETTINGS, weights=only(name)), lines.append)
     assert [line.split("  ")[0] for line in lines] == ["step 50/100", "step 100/100"]
     assert losses_of(lines[0]).keys() == {name}  # the others are not even computed
     # The distance loss has a floor well above 0: patches at nearly equal distances cannot all keep the margin.
@@ -200,7 +205,7 @@ def test_each_loss_falls_when_it_is_the_only_one(name):
 
 def test_the_surface_is_learned_from_its_directions():
     data = balls()
-    mapper = fit(data, replace(SETTINGS, weights=replace(NOTHING, surface=1.0)), lambda line: None)
+    mapper = fit(data, replace(SETTINGS, weights=only("surface")), lambda line: None)
     with torch.no_grad():
         cosine = (mapper(data.features.float()) * data.directions.float()).sum(dim=-1)[data.mask]
     assert torch.rad2deg(cosine.clamp(-1, 1).acos()).median() < 10
@@ -246,15 +251,24 @@ def test_pictures_without_foreground_do_no_harm():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": NOTHING}, "At least one loss needs a weight above 0."),
-        ({"weights": LossWeights(surface=1.0)}, "The surface loss needs renders"),
         ({"steps": 19}, "Training takes at least 20 steps"),
-        ({"batch": 0}, "batches of at least 1 image"),
+        ({"batch": 0}, "a batch of 1 or more"),
         ({"tokens": -1}, "tokens of 0 or more"),
     ],
 )
 def test_mistakes_in_the_settings(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SETTINGS, **change)
+
+
+@pytest.mark.parametrize("weights", [{"viewpoint": -1.0}, dict.fromkeys(vars(LossWeights()), 0.0)])
+def test_a_weight_is_positive_and_one_is_there(weights):
+    with pytest.raises(ValueError, match="A loss's weight is 0 or more, and at least one is above 0"):
+        LossWeights(**weights)
+
+
+def test_the_surface_loss_needs_surfaces():
     data = balls(8)
     data = replace(data, directions=torch.zeros_like(data.directions))
-    with pytest.raises(ValueError, match=message):
-        fit(data, replace(SETTINGS, **change))
+    with pytest.raises(ValueError, match="The surface loss needs renders: these images have no surface points"):
+        fit(data, replace(SETTINGS, weights=LossWeights(surface=1.0)))

@@ -47,6 +47,22 @@ class SphereSettings:
     visible_angle: float = 40.0
     categories: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is the sphere's share and must lie between 0 and 1; got {self.alpha:g}.")
+        if self.channels % self.heads:
+            raise ValueError(f"A mapper's width must be a multiple of 64, or below 128; got {self.channels}.")
+
+    @property
+    def channels(self) -> int:
+        """`width`, or what stands for it."""
+        return self.width or self.feature_dim // 2
+
+    @property
+    def heads(self) -> int:
+        """Attention heads: one per 64 channels."""
+        return max(1, self.channels // 64)
+
 
 class SphereMismatchError(ValueError):
     """A mapper was given features that it was not trained on."""
@@ -61,8 +77,8 @@ class SphereMapper(nn.Module):
     def __init__(self, settings: SphereSettings):
         super().__init__()
         self.settings = settings
-        width = settings.width or settings.feature_dim // 2
-        block = partial(Block, width, max(1, width // 64), norm_layer=partial(nn.LayerNorm, eps=1e-5))
+        width = settings.channels
+        block = partial(Block, width, settings.heads, norm_layer=partial(nn.LayerNorm, eps=1e-5))
         self.embed = nn.Linear(settings.feature_dim, width)
         self.blocks = nn.Sequential(*(block() for _ in range(settings.depth)))
         self.head = nn.Linear(width, 3)

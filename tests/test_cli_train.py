@@ -1,0 +1,232 @@
+"""The commands that render, distil and train, run one after the other in this process at tiny sizes."""
+
+import dataclasses
+import json
+import re
+import shlex
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.models import save_for_hf
+
+from spherecorr.backbones import load_backbone
+from spherecorr.cli import build_parser, main
+from spherecorr.data.spair import SPair71k
+from spherecorr.evaluation import evaluate_pairs
+from spherecorr.pretraining import PretrainSettings
+from spherecorr.render.dataset import RenderSettings
+from spherecorr.sphere.checkpoint import load_sphere
+from spherecorr.sphere.mapper import SphereSettings
+from spherecorr.training import LossWeights, TrainSettings
+
+RENDER = ["--categories", "car,dog", "--count", "6", "--pairs", "3", "--size", "64", "--processes", "1"]
+PRETRAIN = ["--layers", "1,2", "--depth", "1", "--resolution", "64", "--window", "2", "--batch", "2", "--steps", "40"]
+TRAIN = ["--resolution", "64", "--steps", "50", "--batch", "4", "--tokens", "0", "--seed", "7", "--alpha", "0.4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Renders of two splits, and a tiny teacher."""
+    folder = tmp_path_factory.mktemp("train")
+    for split in ("trn", "val"):
+        assert main(["render", str(folder / "renders"), "--split", split, *RENDER]) == 0
+    torch.manual_seed(0)
+    shape = {"depth": 3, "embed_dim": 128, "num_heads": 2, "img_size": 64, "num_classes": 0}
+    model = timm.create_model("vit_tiny_patch16_224", **shape)
+    save_for_hf(model, str(folder / "teacher"), model_args=shape, safe_serialization=True)
+    return folder
+
+
+@pytest.fixture
+def run(folder, capsys):
+    """Run a command on the folder's files; returns exit code, stdout and stderr."""
+    teacher = f"local-dir:{folder / 'teacher'}"
+    inputs = {
+        "render": RENDER,
+        "pretrain": ["--images", str(folder / "renders" / "JPEGImages"), "--teacher", teacher, *PRETRAIN],
+        "train": ["--data", str(folder / "renders"), "--backbone", teacher, "--device", "cpu", *TRAIN],
+    }
+
+    def run(command: str, out, *arguments: str):
+        try:
+            code = main([command, str(out), *inputs[command], *arguments])
+        except SystemExit as leave:  # argparse leaves this way
+            code = leave.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_render_writes_a_dataset(folder):
+    data = SPair71k(folder / "renders")
+    assert data.categories == ["car", "dog"]
+    for split in ("trn", "val"):
+        assert len(data.images(split)) == len(data.pairs(split)) == 6
+        assert json.loads((folder / "renders" / f"render-{split}.json").read_text())["size"] == 64
+
+
+def test_pretrain_writes_a_backbone(folder, run, tmp_path):
+    code, out, _ = run("pretrain", tmp_path / "small", "--seed", "3")
+    assert code == 0
+    assert out.endswith(f"wrote {tmp_path / 'small'}, to be used as --backbone local-dir:{tmp_path / 'small'}\n")
+    training = json.loads((tmp_path / "small" / "config.json").read_text())["training"]
+    settings = PretrainSettings(depth=1, layers=(1, 2), resolution=64, window=2, batch=2, steps=40, seed=3)
+    assert training == json.loads(json.dumps(dataclasses.asdict(settings)))
+    backbone = load_backbone(f"local-dir:{tmp_path / 'small'}", device="cpu")
+    assert backbone(folder / "renders/JPEGImages/car/trn_car_000000.jpg").features.shape[0] == 192
+
+
+def test_train_writes_a_sphere_that_tells_how_it_was_made(folder, run, tmp_path):
+    weights = "viewpoint=2,surface=1"
+    code, out, _ = run("train", tmp_path / "sphere", "--weights", weights, "--width", "32", "--positions", "frame")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("step ")]
+    assert re.fullmatch(r"step 50/50(  (reconstruction|viewpoint|distance|orientation|surface) [\d.]+){5}", line)
+    config = json.loads((tmp_path / "sphere" / "config.json").read_text())
+    assert config["training"]["weights"] == dataclasses.asdict(LossWeights(viewpoint=2, surface=1))
+    assert (config["training"]["images"], config["training"]["steps"], config["training"]["seed"]) == (6, 50, 7)
+    assert "spherecorr" in config["versions"] and "metrics" not in config
+
+    sphere = load_sphere(tmp_path / "sphere", device="cpu")
+    source = load_backbone(f"local-dir:{folder / 'teacher'}", device="cpu").source
+    assert sphere.settings == SphereSettings(
+        128, width=32, positions="frame", source=source, resolution=64, alpha=0.4, categories=("car", "dog")
+    )
+
+
+def test_train_scores_the_mapper_at_the_end(folder, run, tmp_path):
+    code, out, _ = run("train", tmp_path / "sphere", "--val", str(folder / "renders"), "--val-split", "val")
+    assert code == 0
+    metrics = json.loads((tmp_path / "sphere" / "config.json").read_text())["metrics"]["val"]
+    assert metrics.keys() == {"all", "car", "dog"} and metrics["all"].keys() == {"raw", "sphere", "fused"}
+
+    pairs = SPair71k(folder / "renders").pairs("val")
+    backbone = load_backbone(f"local-dir:{folder / 'teacher'}", device="cpu")
+    sphere = load_sphere(tmp_path / "sphere", device="cpu")
+    images = {image.id: image.path for pair in pairs for image in (pair.source, pair.target)}
+    features = {name: backbone(path, resolution=64) for name, path in images.items()}
+    spheres = {name: sphere.sphere_map(feature_map) for name, feature_map in features.items()}
+    expected = evaluate_pairs(pairs, features, spheres, [0, 0.4, 1])
+    for category, scores in metrics.items():
+        for name, alpha in (("raw", 0), ("fused", 0.4), ("sphere", 1)):
+            assert scores[name] == dataclasses.asdict(expected[category][alpha])
+    # The table says the same in percent.
+    row = next(line.split() for line in out.splitlines() if line.split()[:1] == ["car"])
+    values = [metrics["car"][name][field] for field in ("pck", "symmetric") for name in ("raw", "sphere", "fused")]
+    assert row[1:] == [f"{100 * value:.1f}" for value in values]
+
+
+def test_the_same_seed_trains_the_same_sphere(run, tmp_path):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert run("train", tmp_path / name, "--seed", seed, "--smallest-crop", "0.7")[0] == 0
+    first, again, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert first == again != other
+
+
+def test_a_trained_sphere_serves_the_match_command(folder, run, tmp_path, capsys):
+    assert run("train", tmp_path / "sphere")[0] == 0
+    images = [str(folder / f"renders/JPEGImages/car/val_car_00000{i}.jpg") for i in (0, 2)]
+    assert main(["match", *images, "--point", "30,30", "--sphere", str(tmp_path / "sphere"), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.split()[:4] == ["source", "raw", "sphere", "fused"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("render", ["--categories", "car,unicorn"], "There is no procedural 'unicorn'"),
+        ("render", ["--count", "3"], "take a count of at least 4"),
+        ("render", ["--split", "train"], "The split must be one of trn, val, test; got 'train'."),
+        ("render", ["--backgrounds", "nowhere"], "There is no .jpg or .png picture in 'nowhere'"),
+        ("pretrain", ["--images", "nowhere"], "There are no pictures in nowhere or below."),
+        ("pretrain", ["--layers", "3,x"], "layers are written as 3,5,7,9; got '3,x'"),
+        ("pretrain", ["--layers", "1,5"], "The teacher has the layers 0 to 2; asked for (1, 5)."),
+        ("pretrain", ["--architecture", "resnet50"], "The student must be a plain ViT of timm; 'resnet50' is none."),
+        ("pretrain", ["--teacher", "dinov2-xxl"], "There is no backbone 'dinov2-xxl'"),
+        ("pretrain", ["--steps", "5"], "Distillation takes at least 40 steps"),
+        ("train", ["--data", "nowhere"], "'nowhere' has no folder ImageAnnotation"),
+        ("train", ["--split", "test"], "test.txt' is missing."),
+        ("train", ["--val", "nowhere"], "'nowhere' has no folder ImageAnnotation"),
+        ("train", ["--weights", "viewpoint"], "weights are written as viewpoint=5,surface=1; got 'viewpoint'"),
+        ("train", ["--weights", "colour=1"], "There is no loss 'colour'; there are reconstruction, viewpoint"),
+        ("train", ["--weights", "viewpoint=-1"], "A loss's weight is 0 or more"),
+        ("train", ["--alpha", "2"], "alpha is the sphere's share and must lie between 0 and 1; got 2."),
+        ("train", ["--width", "200"], "A mapper's width must be a multiple of 64, or below 128; got 200."),
+        ("train", ["--resolution", "100"], "Resolution 100 is not a multiple of the patch size 16."),
+        ("train", ["--smallest-crop", "0"], "The smallest crop is a share above 0 and at most 1; got 0."),
+        ("train", ["--steps", "5"], "Training takes at least 20 steps"),
+        ("train", ["--positions", "image"], "invalid choice: 'image'"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing_behind(run, tmp_path, command, arguments, message):
+    code, _, error = run(command, tmp_path / "out", *arguments)
+    said = [line for line in error.splitlines() if line.startswith("spherecorr: ")]
+    assert code == 2 and len(said) == 1 and message in said[0]
+    assert "Traceback" not in error and not (tmp_path / "out").exists()
+
+
+def test_other_renders_do_not_mix_with_those_that_are_there(folder, run):
+    code, _, error = run("render", folder / "renders", "--seed", "1")
+    assert code == 2 and "was made with other settings. Choose another folder, or delete this one." in error
+
+
+def test_a_picture_without_mask_is_named(folder, run, tmp_path):
+    for part in ("ImageAnnotation", "JPEGImages", "PairAnnotation", "Layout", "keypoints.json"):
+        (tmp_path / part).symlink_to(folder / "renders" / part)
+    code, _, error = run("train", tmp_path / "out", "--data", str(tmp_path))
+    assert code == 2 and re.search(r"spherecorr: Image '(car|dog)/trn_\w+' has no mask\.", error)
+
+
+def test_pictures_are_found_below_and_without_regard_to_case(run, tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("a.JPG", "deep/b.png", "deep/c.webp"):
+        Image.new("RGB", (64, 64), "red").save(tmp_path / name)
+    (tmp_path / "deep" / "notes.txt").write_text("no picture")
+    code, _, error = run("pretrain", tmp_path / "out", "--images", str(tmp_path))
+    assert code == 0 and "3/3" in error  # tqdm counts them
+
+
+def helps(command: str, capsys) -> str:
+    with pytest.raises(SystemExit) as leave:
+        main([command, "--help"])
+    assert leave.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["render", "pretrain", "train"])
+def test_each_help_closes_with_an_example_that_parses(command, capsys):
+    example = helps(command, capsys).split("example:\n")[1].replace("\\\n", " ")
+    program, *arguments = shlex.split(example)
+    assert (program, arguments[0]) == ("spherecorr", command)
+    build_parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("render", RenderSettings()),
+        ("pretrain", PretrainSettings()),
+        ("train", TrainSettings(SphereSettings(64))),
+        ("train", SphereSettings(64)),
+    ],
+)
+def test_help_tells_the_settings_own_defaults(command, settings, capsys):
+    """Options without a value keep the dataclass's default, and the help's number is that one."""
+    words = " ".join(helps(command, capsys).split("options:")[1].split("example:")[0].split())
+    told = dict(re.findall(r"--([a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", words))
+    special = {"None": ("none", "half of the backbone's"), str(RenderSettings().categories): ("all",)}
+    found = 0
+    for field in dataclasses.fields(settings):
+        name, value = field.name.replace("_", "-"), getattr(settings, field.name)
+        if name not in told:
+            continue
+        text = ",".join(map(str, value)) if name == "layers" else str(value)
+        assert told[name] in special.get(text, (text,)), name
+        found += 1
+    assert found >= {"render": 8, "pretrain": 10, "train": 5}[command]
+
+
+def test_help_tells_the_papers_weights(capsys):
+    words = " ".join(helps("train", capsys).split())
+    assert ", ".join(f"{name}={weight}" for name, weight in vars(LossWeights()).items()) in words
