@@ -15,6 +15,7 @@ from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.geometry import average_over_cells, frame_image, mask_to_cells, pad
 from spherecorr.images import load_image
 from spherecorr.sphere.losses import (
+    background_loss,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
@@ -23,7 +24,7 @@ from spherecorr.sphere.losses import (
     view_vectors,
     viewpoint_loss,
 )
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings, frame_positions
+from spherecorr.sphere.mapper import BELOW, SphereMapper, SphereSettings, frame_positions
 from spherecorr.sphere.prototypes import Prototypes
 
 MIN_STEPS = 20  # the one-cycle schedule needs a step or two to rise
@@ -31,13 +32,14 @@ MIN_STEPS = 20  # the one-cycle schedule needs a step or two to rise
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has no surface loss."""
+    """Weights of the losses; the defaults are the paper's, which has no surface loss and no background loss."""
 
     reconstruction: float = 1.0
     viewpoint: float = 0.1
     distance: float = 0.3
     orientation: float = 0.3
     surface: float = 0.0
+    background: float = 0.0
 
     def __post_init__(self):
         weights = asdict(self).values()
@@ -169,7 +171,7 @@ def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None
         report: gets a line of text every 50 steps: each loss's mean since the last.
 
     Returns:
-        The mapper, with `sphere.categories` filled in.
+        The mapper, with `categories` and `background` filled in.
 
     Raises:
         ValueError: the surface loss has a weight, but the images have no surface points.
@@ -178,7 +180,8 @@ def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None
         raise ValueError("The surface loss needs renders: these images have no surface points.")
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
-    mapper = SphereMapper(replace(settings.sphere, categories=data.categories))
+    background = "below" if settings.weights.background else "free"
+    mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
     prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
     modules = nn.ModuleList([mapper, prototypes])
     optimiser = torch.optim.AdamW(modules.parameters(), weight_decay=settings.weight_decay)
@@ -229,6 +232,8 @@ def _losses(
     if weights.surface:
         directions = data.directions[chosen].float()
         losses["surface"] = surface_loss(sphere, directions, mask & (directions.abs().sum(dim=-1) > 0))
+    if weights.background:
+        losses["background"] = background_loss(sphere, mask, torch.tensor(BELOW))
     return losses
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from spherecorr.sphere.losses import (
+    background_loss,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
@@ -119,6 +120,14 @@ def test_surface_is_one_minus_the_cosine():
     assert surface_loss(sphere, directions, torch.tensor([[True, False, False]])) == 0
 
 
+def test_background_counts_only_what_is_not_the_object():
+    sphere = torch.tensor([[[0, 0, 1.0], [1.0, 0, 0], [0, 0, -1.0]]])  # above, beside, and in the place kept for it
+    below = torch.tensor([0, 0, -1.0])
+    assert background_loss(sphere, torch.tensor([[True, False, False]]), below) == pytest.approx(0.5)
+    assert background_loss(sphere, torch.tensor([[False, True, True]]), below) == pytest.approx(2)
+    assert background_loss(sphere, ALL, below) == 0
+
+
 def test_triplets_come_from_the_foreground_and_from_the_seed():
     mask = torch.zeros(2, 100, dtype=torch.bool)
     mask[0, [3, 50]] = True
@@ -147,12 +156,13 @@ def test_every_loss_is_finite_with_finite_gradients_where_little_is_left(kind):
         relative_distance_loss(sphere, places, triplets, present),
         orientation_loss(sphere, places, triplets, present),
         surface_loss(sphere, sphere.detach().roll(1, 1), mask),
+        background_loss(sphere, ~mask, torch.tensor([0, 0, -1.0])),
     ]
     total = sum(losses)
     total.backward()
     assert math.isfinite(total.item()) and raw.grad.isfinite().all()
     if kind == "empty mask":
-        assert [float(loss) for loss in losses] == [0.0] * 5
+        assert [float(loss) for loss in losses] == [0.0] * 6
 
 
 def test_prototypes_tell_categories_apart_and_treat_patches_alike():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spherecorr.features import FeatureMap, FeatureSource
+from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import fit
 from spherecorr.sphere.mapper import (
     SphereMapper,
@@ -98,3 +98,14 @@ def test_other_features_are_refused_in_one_sentence(other, words):
 
 def test_a_mapper_of_unknown_source_takes_any_features_of_its_size():
     mapper().check(FeatureSource("other", 16, 14, 3, norm=True))
+
+
+def test_foreground_is_what_does_not_fall_straight_below():
+    degrees = torch.deg2rad(torch.tensor([0.0, 20.0, 40.0, 180.0]))  # from straight below
+    column = torch.stack([degrees.sin(), 0 * degrees, -degrees.cos()])[:, :, None]
+    ball = SphereMap(column.repeat(1, 1, 2), fit((2, 4), 4, 1))
+    assert mapper().foreground(ball) is None
+    with_place = mapper(background="below")
+    assert with_place.foreground(ball).tolist() == [[False, False], [False, False], [True, True], [True, True]]
+    nothing = SphereMap(column[:, :1].repeat(1, 4, 2), ball.framing)
+    assert with_place.foreground(nothing).all()

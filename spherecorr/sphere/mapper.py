@@ -16,6 +16,8 @@ from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import Framing
 
 POSITION_FREQUENCIES = 3
+BELOW = (0.0, 0.0, -1.0)  # straight under the object: the part of the sphere that pictures show least
+BACKGROUND_ANGLE = 30.0  # degrees around BELOW that count as background
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class SphereSettings:
         positions: "none", as in the paper, or "frame": the mapper also sees where in the picture a patch lies.
         source: the features it was trained on; others are refused. None: only D is checked.
         resolution: long side of the training images in input pixels.
+        background: "free", as in the paper: background patches fall anywhere; "below": they were taught to fall
+            straight under the object, so that the map shows what is foreground.
         alpha: recommended share of the sphere in the fused similarity, 0..1.
         symmetric_angle: degrees on the sphere between a point and its raw match from which the match is called a
             likely symmetric mistake.
@@ -42,6 +46,7 @@ class SphereSettings:
     positions: Literal["none", "frame"] = "none"
     source: FeatureSource | None = None
     resolution: int = 448
+    background: Literal["free", "below"] = "free"
     alpha: float = 0.2
     symmetric_angle: float = 60.0
     visible_angle: float = 40.0
@@ -114,6 +119,18 @@ class SphereMapper(nn.Module):
         positions = frame_positions(features.framing).to(parameter)[None]
         points = self(tokens, positions)[0]
         return SphereMap(points.T.reshape(3, *features.features.shape[1:]), features.framing)
+
+    def foreground(self, sphere_map: SphereMap) -> np.ndarray | None:
+        """Boolean `[H, W]`: cells not sent to the background's place; None for a mapper that keeps no such place.
+
+        Where it leaves fewer than 4 cells, all are taken.
+        """
+        if self.settings.background == "free":
+            return None
+        below = torch.tensor(BELOW).to(sphere_map.points)
+        cosine = torch.einsum("chw,c->hw", sphere_map.points, below).cpu().numpy()
+        foreground = cosine < math.cos(math.radians(BACKGROUND_ANGLE))
+        return foreground if foreground.sum() >= 4 else np.ones_like(foreground)
 
     def check(self, source: FeatureSource) -> None:
         """Refuse features of another size, backbone, layer, norm or position embedding, in one sentence."""

@@ -128,19 +128,25 @@ class Engine:
         return self._views.get(key, lambda: mapper.sphere_map(features))
 
     def foreground(self, picture: Picture, controls: Controls) -> np.ndarray | None:
-        """Boolean `[H, W]`: the opaque cells of an image with transparency, else a guess; None if not asked for."""
+        """Boolean `[H, W]` of the object's cells; None if not asked for.
+
+        They are the opaque ones of an image with transparency, else what the sphere says, else a guess.
+        """
         if not controls.foreground:
             return None
         features = self.features(picture, controls)
 
         def find() -> np.ndarray:
             mask = alpha_mask(picture.path)
-            if mask is None:
-                return estimate_foreground(features)
-            cells = mask_to_cells(mask[:, ::-1] if picture.mirrored else mask, features.framing)
-            return cells if cells.any() else np.ones_like(cells)
+            if mask is not None:
+                cells = mask_to_cells(mask[:, ::-1] if picture.mirrored else mask, features.framing)
+                return cells if cells.any() else np.ones_like(cells)
+            mapper, _ = self.sphere(controls)
+            by_sphere = mapper and mapper.foreground(self.sphere_map(picture, controls))
+            return estimate_foreground(features) if by_sphere is None else by_sphere
 
-        return self._views.get(("foreground", *self._features_key(picture, controls)), find)
+        key = ("foreground", controls.sphere, *self._features_key(picture, controls))
+        return self._views.get(key, find)
 
     def view(self, picture: Picture, controls: Controls) -> View:
         """The image as matching sees it."""
