@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation import evaluate_pairs
+from spherecorr.evaluation import evaluate_kap, evaluate_pairs
 from spherecorr.features import SphereMap
 from spherecorr.geometry import average_over_cells, mask_to_cells
 from spherecorr.images import load_image
@@ -89,6 +89,7 @@ def main() -> None:
         print(f"| {category} | {raw.keypoints} | " + " | ".join(f"{100 * cell:.1f}" for cell in cells) + " |")
     errors = [surface_errors(images[key], spheres[key]) for key in images]
     angle, side, end = (np.concatenate(column) for column in zip(*errors, strict=True))
+    shares = {"raw": 0.0, "sphere": 1.0, "fused": alpha}
     result = {
         "alpha": alpha,
         "pck_raw": report["all"][0].pck,
@@ -98,6 +99,7 @@ def main() -> None:
         "symmetric_raw": report["all"][0].symmetric,
         "symmetric_sphere": report["all"][1].symmetric,
         "symmetric_fused": report["all"][alpha].symmetric,
+        **{f"kap_{name}": evaluate_kap(pairs, features, spheres, share)["all"] for name, share in shares.items()},
         "median_angle": float(np.median(angle)),
         "wrong_side": float(side.mean()),
         "wrong_end": float(end.mean()),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
-from spherecorr.evaluation import Score, evaluate_pairs
+from spherecorr.evaluation import Score, evaluate_kap, evaluate_pairs
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
 
@@ -122,3 +122,13 @@ def test_a_pair_without_common_keypoints_is_left_out(pair):
     assert evaluate_pairs([empty, pair], features, spheres, [0]) == evaluate_pairs([pair], features, spheres, [0])
     with pytest.raises(DatasetError, match="There is nothing to score"):
         evaluate_pairs([empty], features, spheres, [0])
+
+
+def test_kap_is_perfect_by_the_sphere_and_spoilt_by_raw_features_and_by_an_absent_keypoint(pair):
+    both, features, spheres = pair
+    assert evaluate_kap([both], features, spheres, 1) == {"all": 1.0, "car": 1.0}
+    assert evaluate_kap([both], features, None, 0)["all"] < 0.8  # both wheels are surest of the wrong wheel
+    lacking = PairRecord("a-b", both.source, record("b", {**ALL, "right_wheel": None}))
+    assert evaluate_kap([lacking], features, spheres, 1)["all"] < 1.0  # its place is there, but hidden
+    with pytest.raises(DatasetError, match="no pair has a keypoint"):
+        evaluate_kap([PairRecord("a-b", record("a", {"nose": None}), both.target)], features, spheres, 1)

@@ -1,4 +1,4 @@
-"""What ships keeps its promises: `mini` is small and quick to load, and the examples show what they are there to show."""
+"""What ships keeps its promises: `mini` is small, its sphere fits it, and the examples show what they are there for."""
 
 import json
 
