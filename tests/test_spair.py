@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ def test_masks(tree):
     (tree / "Segmentation/bird/one.png").write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=r"one\.png' cannot be read as a picture"):
         pair.source.load_mask()
+
+
+def test_surface_points_are_coded_from_minus_one_to_one(tree):
+    Image.fromarray(np.array([[[0, 255, 51]]], np.uint8)).save(tree / "surface.png")
+    (pair,) = SPair71k(tree).pairs("test")
+    surface = replace(pair.source, surface=tree / "surface.png").load_surface()
+    np.testing.assert_allclose(surface, [[[-1, 1, -0.6]]], atol=1e-6)
 
 
 def test_an_image_is_read_once_however_many_pairs_show_it(tree):
