@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spherecorr import __version__
 from spherecorr.cli_base import Parser, add_command, describe_versions
-from spherecorr.cli_train import register_pretrain, register_render, register_train
+from spherecorr.cli_train import register_import, register_pretrain, register_render, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     register_render(commands)
     register_pretrain(commands)
     register_train(commands)
+    register_import(commands)
     return parser
 
 

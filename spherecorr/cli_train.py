@@ -275,3 +275,28 @@ def format_scores(metrics: dict[str, dict[str, dict[str, float]]]) -> str:
             line += " " + "".join(f"{100 * scores[name][field]:7.1f}" for name in ("raw", "sphere", "fused")) + "   "
         lines.append(line)
     return "\n".join(line.rstrip() for line in lines)
+
+
+# spherecorr import
+
+
+def register_import(commands) -> None:
+    """Options of `spherecorr import`."""
+    parser = add_command(
+        commands,
+        "import",
+        run_import,
+        "Convert a mapper that was trained with the paper's public code.\nIts terms stay those of whoever trained it.",
+        "spherecorr import 200.pth data/spair-sphere && spherecorr match left.jpg right.jpg --point 212,153 \\\n"
+        "      --sphere data/spair-sphere",
+    )
+    parser.add_argument("source", type=Path, metavar="FILE.pth", help="state dict with the keys sphere_mapper.*")
+    parser.add_argument("out", type=Path, metavar="OUT", help="checkpoint folder to write")
+
+
+def run_import(options: argparse.Namespace) -> None:
+    """Read the state dict without running anything in it, and write it as a checkpoint folder."""
+    from spherecorr.sphere.checkpoint import import_authors, save_sphere
+
+    save_sphere(import_authors(options.source), options.out, metadata={"imported_from": options.source.name})
+    print(f"wrote {options.out}, to be used as --sphere {options.out}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spherecorr.cli import main
 from spherecorr.features import FeatureSource
 from spherecorr.sphere.checkpoint import CheckpointError, import_authors, load_sphere, save_sphere
 from spherecorr.sphere.mapper import SphereMapper, SphereSettings
@@ -118,6 +119,15 @@ def test_an_imported_mapper_can_be_saved_as_a_folder(tmp_path):
     save_sphere(imported, tmp_path / "sphere")
     tokens = torch.randn(1, 9, 32)
     assert torch.equal(load_sphere(tmp_path / "sphere", device="cpu")(tokens), imported(tokens))
+
+
+def test_the_import_command_writes_the_same_folder(tmp_path, capsys):
+    torch.save(authors_state(32), tmp_path / "200.pth")
+    assert main(["import", str(tmp_path / "200.pth"), str(tmp_path / "imported")]) == 0
+    tokens = torch.randn(1, 5, 32)
+    assert torch.equal(load_sphere(tmp_path / "imported")(tokens), import_authors(tmp_path / "200.pth")(tokens))
+    assert main(["import", str(tmp_path / "100.pth"), str(tmp_path / "none")]) == 2
+    assert "There is no sphere checkpoint" in capsys.readouterr().err
 
 
 def test_a_saved_mapper_comes_back_the_same(folder, mapper):
