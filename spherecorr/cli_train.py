@@ -197,7 +197,7 @@ def register_train(commands) -> None:
         default={},
         metavar="NAME=X,...",
         help="of the losses; those not named keep the paper's: reconstruction=1.0, viewpoint=0.1, distance=0.3, "
-        "orientation=0.3, surface=0.0 (surface wants renders)",
+        "orientation=0.3, surface=0.0, background=0.0 (surface wants renders)",
     )
     parser.add_argument("--steps", type=int, help="of the optimiser (default: 2000)")
     parser.add_argument("--batch", type=int, help="images in a step (default: 48)")

@@ -193,7 +193,7 @@ def losses_of(line: str) -> dict[str, float]:
     return {name: float(value) for name, value in re.findall(r"([a-z]+) ([\d.]+)(?:  |$)", line)}
 
 
-@pytest.mark.parametrize("name", ["reconstruction", "viewpoint", "distance", "orientation", "surface"])
+@pytest.mark.parametrize("name", ["reconstruction", "viewpoint", "distance", "orientation", "surface", "background"])
 def test_each_loss_falls_when_it_is_the_only_one(name):
     lines = []
     fit(balls(), replace(SETTINGS, weights=only(name)), lines.append)
@@ -249,7 +249,7 @@ def test_pictures_without_foreground_do_no_harm():
     data = balls(8)
     mask = data.mask.clone()
     mask[:7] = False
-    weights = LossWeights(1, 1, 1, 1, 1)
+    weights = LossWeights(1, 1, 1, 1, 1, 1)
     mapper = fit(replace(data, mask=mask), replace(SETTINGS, weights=weights, steps=20, batch=4))
     assert all(parameter.isfinite().all() for parameter in mapper.parameters())
 
