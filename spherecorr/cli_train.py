@@ -78,6 +78,9 @@ def register_render(commands) -> None:
         "--backgrounds", metavar="FOLDER", help="photographs to put behind every second object (default: none)"
     )
     parser.add_argument("--supersample", type=int, metavar="N", help="rays per pixel along each side (default: 1)")
+    parser.add_argument(
+        "--studio", action="store_true", default=None, help="pale backdrops, for pictures that people look at"
+    )
     parser.add_argument("--processes", type=int, default=2, help="at work together (default: %(default)s)")
 
 
@@ -87,7 +90,7 @@ def run_render(options: argparse.Namespace) -> None:
         from spherecorr.render.dataset import RenderSettings, render_dataset
     except ModuleNotFoundError as error:
         raise ValueError(f'Rendering needs the package {error.name}: pip install -e ".[render]".') from error
-    names = ("split", "count", "pairs", "categories", "size", "seed", "backgrounds", "supersample")
+    names = ("split", "count", "pairs", "categories", "size", "seed", "backgrounds", "supersample", "studio")
     settings = RenderSettings(**given(options, *names))
     render_dataset(options.out, settings, options.processes)
     print(f"wrote split {settings.split} to {options.out}")

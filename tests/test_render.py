@@ -14,6 +14,7 @@ from spherecorr.render.scene import (
     procedural_background,
     random_camera,
     render,
+    studio_background,
 )
 from spherecorr.render.shapes import Pattern, ShapeBuilder, block, box, ellipsoid, tube
 
@@ -290,6 +291,9 @@ def test_backgrounds():
     rng = np.random.default_rng(0)
     clouds = procedural_background(SIZE, rng)
     assert clouds.shape == (SIZE, SIZE, 3) and clouds.dtype == np.uint8
+    studio = studio_background(SIZE, rng)
+    assert studio.shape == (SIZE, SIZE, 3) and studio.min() > 140  # pale all over
+    assert studio[-1].mean() < studio[0].mean()
     photo = np.zeros((50, 80, 3), np.uint8)
     photo[..., 0] = np.arange(80)
     crop = photo_background(photo, SIZE, rng)

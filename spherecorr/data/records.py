@@ -25,10 +25,11 @@ class ImageRecord:
         path: of the image file.
         size: (width, height) in pixels.
         category: of the object.
-        box: (x0, y0, x1, y1) in pixels.
+        box: (x0, y0, x1, y1) in pixels; None where thresholds go by the image.
         keypoints: name -> (x, y) in pixels, None where hidden.
+        azimuth_bin: 0..7 in steps of 45 degrees; None where no viewpoint is annotated.
         azimuth: degrees of the camera from the object's front towards its left; None where only the bin is known.
-        azimuth_bin: 0..7 in steps of 45 degrees.
+        elevation: degrees of the camera above the object's horizon; None where unknown.
         mask: path of the segmentation, above 0 on the object; None if there is none.
         surface: path of the surface points of a render (see `render.dataset`); None for photographs.
     """
@@ -37,10 +38,11 @@ class ImageRecord:
     path: Path
     size: tuple[int, int]
     category: str
-    box: tuple[float, float, float, float]
+    box: tuple[float, float, float, float] | None
     keypoints: dict[str, Point | None]
-    azimuth_bin: int
+    azimuth_bin: int | None = None
     azimuth: float | None = None
+    elevation: float | None = None
     mask: Path | None = None
     surface: Path | None = None
 
@@ -52,18 +54,18 @@ class ImageRecord:
         """
         if self.mask is None:
             raise DatasetError(f"Image '{self.id}' has no mask.")
-        return np.asarray(_open(self.mask).convert("L")) > 0
+        return np.asarray(open_picture(self.mask).convert("L")) > 0
 
     def load_surface(self) -> np.ndarray:
         """Float32 `[h, w, 3]` in -1..1; meaningful on the mask only."""
         if self.surface is None:
             raise DatasetError(f"Image '{self.id}' has no surface points; only renders do.")
-        return np.asarray(_open(self.surface), dtype=np.float32) / 127.5 - 1
+        return np.asarray(open_picture(self.surface), dtype=np.float32) / 127.5 - 1
 
 
 @dataclass(frozen=True)
 class PairRecord:
-    """Two images of one category to be matched; `attributes` as annotated (viewpoint variation, occlusion, ...)."""
+    """Two images to be matched, mostly of one category; `attributes` as annotated (viewpoint variation, ...)."""
 
     id: str
     source: ImageRecord
@@ -72,15 +74,20 @@ class PairRecord:
 
 
 def twin_name(keypoint: str) -> str | None:
-    """The mirror twin of a keypoint: `left_eye` -> `right_eye`; None for points on the plane of symmetry."""
-    if keypoint.startswith("left_"):
-        return "right_" + keypoint.removeprefix("left_")
-    if keypoint.startswith("right_"):
-        return "left_" + keypoint.removeprefix("right_")
+    """The mirror twin: `left_eye` -> `right_eye`, `front_left_paw` -> `front_right_paw`; None on the symmetry plane."""
+    words = keypoint.split("_")
+    for i, word in enumerate(words):
+        if word in ("left", "right"):
+            return "_".join([*words[:i], "right" if word == "left" else "left", *words[i + 1 :]])
     return None
 
 
-def _open(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
+    """Open and decode.
+
+    Raises:
+        DatasetError: the file is missing, broken or no picture.
+    """
     try:
         image = Image.open(path)
         image.load()

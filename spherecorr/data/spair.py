@@ -1,13 +1,13 @@
-"""SPair-71k's folders, and renders, which use the same layout."""
+"""SPair-71k's folders; renders, which use the same layout; and SPair-U, whose folders lie beside SPair-71k's."""
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from spherecorr.data.reading import check_record, check_split, read_all, read_json
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 
 SPLITS = ("trn", "val", "test")
@@ -18,56 +18,74 @@ class SPair71k:
 
     Args:
         root: the folder.
+        layout: "large" lists all pairs, "small" the subset that SPair-71k publishes for quick trials.
 
     Raises:
         DatasetError: from any method, when a file is missing or lacks a key; the message names the file.
     """
 
-    def __init__(self, root: str | Path):
+    title = "SPair-71k"
+    image_folder, pair_folder = "ImageAnnotation", "PairAnnotation"
+
+    def __init__(self, root: str | Path, layout: Literal["large", "small"] = "large"):
         self.root = Path(root)
-        if not (self.root / "ImageAnnotation").is_dir():
-            raise DatasetError(f"'{self.root}' has no folder ImageAnnotation: it is not in SPair-71k's layout.")
+        self.layout = layout
+        if not (self.root / self.image_folder).is_dir():
+            raise DatasetError(f"'{self.root}' has no folder {self.image_folder}: it is not in {self.title}'s layout.")
         self._images: dict[str, ImageRecord] = {}
 
     @property
     def categories(self) -> list[str]:
         """Names of the categories, sorted."""
-        return sorted(folder.name for folder in (self.root / "ImageAnnotation").iterdir() if folder.is_dir())
+        return sorted(folder.name for folder in (self.root / self.image_folder).iterdir() if folder.is_dir())
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of trn, val and test that are there; renders often have one only."""
+        return tuple(split for split in SPLITS if self._layout_file(split).is_file())
 
     @cached_property
     def keypoint_names(self) -> dict[str, list[str]]:
         """Category -> names of keys "0", "1", ...; empty for SPair itself, whose keypoints have numbers only."""
         path = self.root / "keypoints.json"
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
-    def pairs(self, split: str) -> list[PairRecord]:
-        """The pairs of a split, in the order of its layout file."""
-        return [self._pair(split, name) for name in self._layout(split)]
+    def pairs(self, split: str, broken: list[str] | None = None) -> list[PairRecord]:
+        """The pairs of a split, in the order of its layout file.
 
-    def images(self, split: str) -> list[ImageRecord]:
+        Args:
+            split: trn, val or test.
+            broken: a list that gets a sentence for every pair that cannot be read, instead of an error.
+        """
+        return read_all(lambda name: self._pair(split, name), self._names(split), broken)
+
+    def images(self, split: str, broken: list[str] | None = None) -> list[ImageRecord]:
         """Every image that is the source of a pair of the split, once each (the paper's training set)."""
-        ids: dict[str, ImageRecord] = {}
-        for name in self._layout(split):
+        sources: dict[tuple[str, str], None] = {}
+        for name in self._names(split):
             _, source, _, category = re.split("[-:]", name)
-            record = self._image(category, source)
-            ids.setdefault(record.id, record)
-        return list(ids.values())
+            sources[category, source] = None
+        return read_all(lambda image: self._image(*image), sources, broken)
 
-    def _layout(self, split: str) -> list[str]:
-        if split not in SPLITS:
-            raise DatasetError(f"There is no split '{split}'; SPair-71k has {', '.join(SPLITS)}.")
-        path = self.root / "Layout" / "large" / f"{split}.txt"
+    def _layout_file(self, split: str) -> Path:
+        return self.root / "Layout" / self.layout / f"{split}.txt"
+
+    def _names(self, split: str) -> list[str]:
+        check_split(split, SPLITS, self.title)
+        path = self._layout_file(split)
         if not path.is_file():
             raise DatasetError(f"'{path}' is missing.")
-        names = path.read_text().split()
+        return self._checked_names(path.read_text().split(), path)
+
+    def _checked_names(self, names: list[str], path: Path) -> list[str]:
         for name in names:
             if not re.fullmatch(r"\d+-[^-:]+-[^-:]+:[^-:]+", name):
                 raise DatasetError(f"'{path}' lists '{name}', which is not of the form number-source-target:category.")
         return names
 
     def _pair(self, split: str, name: str) -> PairRecord:
-        path = self.root / "PairAnnotation" / split / f"{name}.json"
-        annotation = _read_json(path)
+        path = self.root / self.pair_folder / split / f"{name}.json"
+        annotation = read_json(path)
         try:
             category = annotation["category"]
             source, target = (Path(annotation[key]).stem for key in ("src_imname", "trg_imname"))
@@ -82,8 +100,8 @@ class SPair71k:
     def _image(self, category: str, stem: str) -> ImageRecord:
         identity = f"{category}/{stem}"
         if identity not in self._images:
-            path = self.root / "ImageAnnotation" / category / f"{stem}.json"
-            self._images[identity] = self._record(identity, path, _read_json(path))
+            path = self.root / self.image_folder / category / f"{stem}.json"
+            self._images[identity] = self._record(identity, path, read_json(path))
         return self._images[identity]
 
     def _record(self, identity: str, path: Path, annotation: dict[str, Any]) -> ImageRecord:
@@ -99,7 +117,7 @@ class SPair71k:
                 for key, point in annotation["kps"].items()
                 if not names or int(key) < len(names)
             }
-            return ImageRecord(
+            record = ImageRecord(
                 id=identity,
                 path=image,
                 size=(annotation["image_width"], annotation["image_height"]),
@@ -115,12 +133,24 @@ class SPair71k:
             raise DatasetError(f"'{path}' lacks the key {error}.") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise DatasetError(f"'{path}' is no image annotation of SPair-71k.") from error
+        return check_record(record, path)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(f"'{path}' cannot be read ({error.strerror}).") from error
-    except ValueError as error:  # not JSON, or not even text
-        raise DatasetError(f"'{path}' is not valid JSON ({error}).") from error
+class SPairU(SPair71k):
+    """SPair-71k's test images with points on other parts.
+
+    The annotations lie beside SPair-71k's, in `ExtraImageAnnotation/<category>` and `ExtraPairAnnotation/test`, in the
+    same form; every pair annotation that is there counts.
+    """
+
+    title = "SPair-U"
+    image_folder, pair_folder = "ExtraImageAnnotation", "ExtraPairAnnotation"
+    splits = ("test",)
+
+    def _names(self, split: str) -> list[str]:
+        check_split(split, self.splits, self.title)
+        folder = self.root / self.pair_folder / split
+        names = sorted(path.stem for path in folder.glob("*.json"))
+        if not names:
+            raise DatasetError(f"'{folder}' has no pair annotations.")
+        return self._checked_names(names, folder)

@@ -24,7 +24,14 @@ from PIL import Image
 
 from spherecorr.files import write_whole
 from spherecorr.render.objects import CATEGORIES, make_shape
-from spherecorr.render.scene import Rendering, photo_background, procedural_background, random_camera, render
+from spherecorr.render.scene import (
+    Rendering,
+    photo_background,
+    procedural_background,
+    random_camera,
+    render,
+    studio_background,
+)
 
 SPLITS = ("trn", "val", "test")
 MIN_SIZE = 32  # pixels; in smaller pictures parts vanish between the rays
@@ -43,6 +50,7 @@ class RenderSettings:
         seed: the same seed gives the same files.
         backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones only.
         supersample: rays per pixel along each side.
+        studio: put pale backdrops behind all objects, for pictures that people look at.
     """
 
     split: str = "trn"
@@ -53,6 +61,7 @@ class RenderSettings:
     seed: int = 0
     backgrounds: str | None = None
     supersample: int = 1
+    studio: bool = False
 
 
 def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> None:
@@ -93,7 +102,9 @@ def render_object(category: str, seed: list[int], settings: RenderSettings, phot
     shape = make_shape(category, rng)
     inner = settings.size * settings.supersample
     camera = random_camera(shape, inner, rng)
-    if photos and rng.random() < 0.5:
+    if settings.studio:
+        background = studio_background(inner, rng)
+    elif photos and rng.random() < 0.5:
         with Image.open(photos[rng.integers(len(photos))]) as photo:
             background = photo_background(np.asarray(photo.convert("RGB")), inner, rng)
     else:

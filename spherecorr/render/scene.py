@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass
 
 import cv2
@@ -177,6 +178,14 @@ def procedural_background(size: int, rng: np.random.Generator) -> np.ndarray:
     share = (clouds - clouds.min()) / (np.ptp(clouds) + 1e-12)
     pixels = first + (second - first) * share[..., None]
     return (np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def studio_background(size: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 `[size, size, 3]`: a pale backdrop that darkens towards the floor, for pictures that people look at."""
+    top = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.04, 0.14), rng.uniform(0.9, 0.97)))
+    share = np.linspace(0, 1, size)[:, None, None] ** 2
+    pixels = np.broadcast_to(top * (1 - 0.22 * share), (size, size, 3))
+    return (pixels * 255).astype(np.uint8)
 
 
 def photo_background(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

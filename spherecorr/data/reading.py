@@ -1,0 +1,132 @@
+"""What the readers share: a file becomes values, or one sentence that names it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from spherecorr.data.records import DatasetError, ImageRecord
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+EXIF_ORIENTATION = 0x0112
+SIDEWAYS = (5, 6, 7, 8)  # values of it that swap width and height
+
+
+def check_split(split: str, splits: Sequence[str], dataset: str) -> None:
+    """Refuse a split that the dataset does not have."""
+    if split not in splits:
+        raise DatasetError(f"There is no split '{split}'; {dataset} has {', '.join(splits)}.")
+
+
+def read_all(read: Callable[[Item], Value], items: Iterable[Item], broken: list[str] | None = None) -> list[Value]:
+    """Read every item; with a list `broken`, an unreadable item adds its sentence there and is left out."""
+    values = []
+    for item in items:
+        try:
+            values.append(read(item))
+        except DatasetError as error:
+            if broken is None:
+                raise
+            broken.append(str(error))
+    return values
+
+
+def read_text(path: Path) -> str:
+    """The whole file, as UTF-8.
+
+    Raises:
+        DatasetError: the file is missing or no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")  # drops the mark that some spreadsheets put in front
+    except OSError as error:
+        raise DatasetError(f"'{path}' cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"'{path}' is no text file.") from error
+
+
+def read_json(path: Path) -> Any:
+    """The file's content.
+
+    Raises:
+        DatasetError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(f"'{path}' cannot be read ({error.strerror}).") from error
+    except ValueError as error:  # not JSON, or not even text
+        raise DatasetError(f"'{path}' is not valid JSON ({error}).") from error
+
+
+def read_csv(path: Path, columns: Iterable[str]) -> list[tuple[str, dict[str, str]]]:
+    """The rows under the header line: where each stands, for messages, and its column -> text.
+
+    Raises:
+        DatasetError: the file is missing, lacks one of the columns, or has a row with too few or too many fields.
+    """
+    reader = csv.DictReader(read_text(path).splitlines())
+    for column in columns:
+        if column not in (reader.fieldnames or ()):
+            raise DatasetError(f"'{path}' lacks the column '{column}'.")
+    rows = []
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        if None in row or None in row.values():
+            raise DatasetError(f"'{where}' has another number of fields than the header.")
+        rows.append((where, row))
+    return rows
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright picture, from the file's head alone.
+
+    Raises:
+        DatasetError: the file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            return (height, width) if image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS else (width, height)
+    except OSError as error:
+        raise DatasetError(f"'{path}' cannot be read as a picture ({error}).") from error
+
+
+def check_record(record: ImageRecord, where: str | Path) -> ImageRecord:
+    """Return the record if its box has a size and its keypoints lie on the image.
+
+    A keypoint may lie one pixel outside: some annotations count pixels from 0, some from 1.
+
+    Args:
+        record: to be checked.
+        where: the annotation, for the message.
+
+    Raises:
+        DatasetError: otherwise.
+    """
+    try:
+        width, height = record.size
+        if record.box is not None:
+            x0, y0, x1, y1 = record.box
+            if not (x0 < x1 and y0 < y1):
+                raise DatasetError(f"'{where}' has a box without size: ({x0:g}, {y0:g}, {x1:g}, {y1:g}).")
+        for name, point in record.keypoints.items():
+            if point is None:
+                continue
+            x, y = point
+            if not (-1 <= x <= width + 1 and -1 <= y <= height + 1):
+                raise DatasetError(
+                    f"'{where}' has the keypoint '{name}' at ({x:g}, {y:g}), outside the image of {width} x {height} px."
+                )
+    except DatasetError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"'{where}' has a size, a box or a keypoint that is not made of numbers.") from error
+    return record
