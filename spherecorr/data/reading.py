@@ -122,9 +122,8 @@ def check_record(record: ImageRecord, where: str | Path) -> ImageRecord:
                 continue
             x, y = point
             if not (-1 <= x <= width + 1 and -1 <= y <= height + 1):
-                raise DatasetError(
-                    f"'{where}' has the keypoint '{name}' at ({x:g}, {y:g}), outside the image of {width} x {height} px."
-                )
+                place = f"({x:g}, {y:g}), outside the image of {width} x {height} pixels"
+                raise DatasetError(f"'{where}' has the keypoint '{name}' at {place}.")
     except DatasetError:
         raise
     except (TypeError, ValueError) as error:
