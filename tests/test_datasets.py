@@ -1,0 +1,249 @@
+"""Each dataset's layout as a hand-made tree, read; what is broken is named. (Others in files of their own.)"""
+
+import csv
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spherecorr.data.folder import Eth80, Folder, eth80_viewpoint
+from spherecorr.data.freiburg_cars import FreiburgCars
+from spherecorr.data.proposal_flow import PFPascal, PFWillow
+from spherecorr.data.records import DatasetError
+from spherecorr.data.spair import SPair71k, SPairU
+
+
+def picture(path, size=(64, 48), mode="RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, "white").save(path)
+
+
+def write(path, content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def table(path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def refuses(read, *parts: str) -> None:
+    """Reading names every part in one line."""
+    with pytest.raises(DatasetError) as mistake:
+        read()
+    assert all(part in str(mistake.value) for part in parts), str(mistake.value)
+    assert "\n" not in str(mistake.value)
+
+
+# SPair-71k's small layout and SPair-U
+
+
+def spair_image(stem: str, **points) -> dict:
+    size = {"image_width": 64, "image_height": 48}
+    box = {"bndbox": [1, 2, 60, 40], "azimuth_id": 6, "category": "bird"}
+    return {"filename": f"{stem}.jpg", **size, **box, "kps": {"0": [10, 20], "1": None, **points}}
+
+
+@pytest.fixture
+def spair(tmp_path):
+    """Two images in three pairs, one of them in the small layout, and SPair-U's points on the same images."""
+    pair = {"category": "bird", "occlusion": 1, "scale_variation": 2}
+    names = {"0-a-b:bird": "ab", "1-b-a:bird": "ba", "2-a-a:bird": "aa"}
+    for stem in "ab":
+        write(tmp_path / f"ImageAnnotation/bird/{stem}.json", spair_image(stem))
+        write(tmp_path / f"ExtraImageAnnotation/bird/{stem}.json", spair_image(stem, **{"1": [30, 30]}))
+        picture(tmp_path / f"JPEGImages/bird/{stem}.jpg")
+    for name, (source, target) in names.items():
+        annotation = {**pair, "src_imname": f"{source}.jpg", "trg_imname": f"{target}.jpg"}
+        write(tmp_path / f"PairAnnotation/test/{name}.json", annotation)
+    write(tmp_path / "ExtraPairAnnotation/test/0-a-b:bird.json", {**pair, "src_imname": "a.jpg", "trg_imname": "b.jpg"})
+    write(tmp_path / "Layout/large/test.txt", "\n".join(names))
+    write(tmp_path / "Layout/small/test.txt", "1-b-a:bird")
+    return tmp_path
+
+
+def test_spairs_layouts_and_splits(spair):
+    assert SPair71k(spair).splits == ("test",)
+    assert len(SPair71k(spair).pairs("test")) == 3
+    (pair,) = SPair71k(spair, layout="small").pairs("test")
+    assert pair.id == "1-b-a:bird" and pair.attributes == {"occlusion": 1, "scale_variation": 2}
+
+
+def test_spair_u_has_other_points_on_the_same_pictures(spair):
+    (extra,), (plain, *_) = SPairU(spair).pairs("test"), SPair71k(spair).pairs("test")
+    assert extra.source.path == plain.source.path
+    assert plain.source.keypoints == {"0": (10, 20), "1": None}
+    assert extra.source.keypoints == {"0": (10, 20), "1": (30, 30)}
+    refuses(lambda: SPairU(spair).pairs("trn"), "There is no split 'trn'; SPair-U has test")
+    refuses(lambda: SPairU(spair / "Layout"), "has no folder ExtraImageAnnotation")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kps": {"0": [66, 20]}}, "a.json' has the keypoint '0' at (66, 20), outside the image of 64 x 48 pixels"),
+        ({"kps": {"0": [10, float("nan")]}}, "has the keypoint '0' at (10, nan), outside"),
+        ({"bndbox": [5, 2, 5, 40]}, "a.json' has a box without size: (5, 2, 5, 40)"),
+        ({"bndbox": [5, 2, 5]}, "a.json' has a size, a box or a keypoint that is not made of numbers"),
+    ],
+)
+def test_geometry_is_checked_and_broken_pairs_can_be_left_out(spair, changes, message):
+    write(spair / "ImageAnnotation/bird/a.json", {**spair_image("a"), **changes})
+    refuses(lambda: SPair71k(spair).pairs("test"), message)
+    broken = []
+    assert SPair71k(spair).pairs("test", broken) == [] and len(broken) == 3 and message in broken[0]
+
+
+def test_a_keypoint_on_the_rim_is_inside(spair):
+    write(spair / "ImageAnnotation/bird/a.json", spair_image("a", **{"0": [64, 48]}))
+    assert SPair71k(spair).images("test")[0].keypoints["0"] == (64, 48)
+
+
+# PF-PASCAL and PF-WILLOW
+
+
+@pytest.fixture
+def pascal(tmp_path):
+    for stem in "ab":
+        picture(tmp_path / f"PF/{stem}.jpg")
+    row = {"source_image": "PF/a.jpg", "target_image": "PF/b.jpg", "class": 20}
+    table(tmp_path / "image_pairs/test_pairs.csv", [{**row, "XA": "1;2.5", "YA": "3;4", "XB": "5;6", "YB": "7;8"}])
+    table(tmp_path / "image_pairs/train_pairs.csv", [{**row, "flip": 0}, {**row, "flip": 1}])
+    return tmp_path
+
+
+def test_pf_pascal(pascal):
+    data = PFPascal(pascal)
+    assert data.splits == ("trn", "test") and len(data.categories) == 20
+    (pair,) = data.pairs("test")
+    assert pair.source.keypoints == {"0": (1, 3), "1": (2.5, 4)} and pair.target.keypoints == {"0": (5, 7), "1": (6, 8)}
+    assert pair.source.category == "tvmonitor" and pair.source.box is None and pair.source.size == (64, 48)
+    plain, flipped = data.pairs("trn")
+    assert plain.source.keypoints == {} and plain.attributes == {"flip": False} and flipped.attributes == {"flip": True}
+    assert [image.id for image in data.images("trn")] == ["tvmonitor/a", "tvmonitor/b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class": 21}, "test_pairs.csv, line 2' has the class '21', which is not 1 to 20"),
+        ({"XA": "1;2;3"}, "line 2' has 3 x and 2 y coordinates"),
+        ({"XA": "1", "YA": "1"}, "line 2' has 1 points in one image and 2 in the other"),
+        ({"XA": "1;wide"}, "line 2' has a coordinate that is no number"),
+        ({"XB": "5;99"}, "line 2' has the keypoint '1' at (99, 8), outside the image of 64 x 48 pixels"),
+        ({"target_image": "PF/c.jpg"}, "c.jpg' cannot be read as a picture"),
+    ],
+)
+def test_pf_pascal_names_what_is_broken(pascal, changes, message):
+    row = {"source_image": "PF/a.jpg", "target_image": "PF/b.jpg", "class": 20}
+    points = {"XA": "1;2.5", "YA": "3;4", "XB": "5;6", "YB": "7;8"}
+    table(pascal / "image_pairs/test_pairs.csv", [{**row, **points, **changes}])
+    refuses(lambda: PFPascal(pascal).pairs("test"), message)
+
+
+def test_tables_that_are_none(pascal):
+    path = pascal / "image_pairs/test_pairs.csv"
+    for content, message in (
+        ("source_image,target_image\n", "test_pairs.csv' lacks the column 'class'"),
+        ("source_image,target_image,class\nPF/a.jpg\n", "line 2' has another number of fields than the header"),
+        ("source_image,target_image,class\nPF/a.jpg,PF/b.jpg,1\n", "line 2' has neither points (XA, YA, XB, YB) nor"),
+    ):
+        write(path, content)
+        refuses(lambda: PFPascal(pascal).pairs("test"), message)
+    path.write_bytes(b"\xff\xfe\x00")
+    refuses(lambda: PFPascal(pascal).pairs("test"), "test_pairs.csv' is no text file")
+    refuses(lambda: PFPascal(pascal).pairs("val"), "val_pairs.csv' cannot be read (No such file or directory)")
+    refuses(lambda: PFPascal(pascal / "PF"), "has none of image_pairs/{train,val,test}_pairs.csv")
+
+
+def test_pf_willow(tmp_path):
+    row = {"imageA": "PF-dataset/car(G)/a.png", "imageB": "PF-dataset/car(G)/b.png"}
+    row |= {f"{axis}{side}{i}": 2 * i + (axis == "Y") for axis in "XY" for side in "AB" for i in range(1, 11)}
+    for name in ("imageA", "imageB"):
+        picture(tmp_path / row[name])
+    table(tmp_path / "test_pairs_pf.csv", [row])
+    data = PFWillow(tmp_path)
+    (pair,) = data.pairs("test")
+    assert data.categories == ["car(G)"] and pair.id == "car(G)/a-car(G)/b"
+    assert len(pair.source.keypoints) == 10 and pair.target.keypoints["9"] == (20, 21)
+    assert pair.target.box == (2, 3, 20, 21)  # around the points
+    table(tmp_path / "test_pairs_pf.csv", [{**row, **{f"XA{i}": 7 for i in range(1, 11)}}])
+    refuses(lambda: data.pairs("test"), "test_pairs_pf.csv, line 2' has a box without size: (7, 3, 7, 21)")
+    refuses(lambda: PFWillow(tmp_path / "PF-dataset"), "test_pairs_pf.csv' is missing")
+
+
+# Freiburg static cars, a folder, ETH-80
+
+
+def test_freiburg_cars(tmp_path):
+    picture(tmp_path / "images/car_07/0001.jpg")
+    picture(tmp_path / "images/car_07/0002.jpg")
+    picture(tmp_path / "instance_masks/car_07/0001.png", mode="L")
+    write(tmp_path / "annotations/7_annot.txt", "car_07/0001.jpg 1 2 60 40 100\ncar_07/0002.jpg 1 2 60 40 360\n")
+    first, second = FreiburgCars(tmp_path).images("all")
+    assert (first.id, first.box, first.azimuth, first.azimuth_bin) == ("car/car_07-0001", (1, 2, 60, 40), 100, 2)
+    assert first.load_mask().all() and second.mask is None and (second.azimuth, second.azimuth_bin) == (0, 0)
+    for line, message in (
+        ("car_07/0001.jpg 1 2 60 40", "7_annot.txt, line 1' is not of the form car/file x0 y0 x1 y1 azimuth"),
+        ("car_07/0001.jpg 1 2 1 40 5", "7_annot.txt, line 1' has a box without size: (1, 2, 1, 40)"),
+        ("car_07/0003.jpg 1 2 60 40 5", "0003.jpg' cannot be read as a picture"),
+    ):
+        write(tmp_path / "annotations/7_annot.txt", line)
+        refuses(lambda: FreiburgCars(tmp_path).images("all"), message)
+    picture(tmp_path / "images/car_10/0001.jpg")
+    broken = []
+    FreiburgCars(tmp_path).images("all", broken)
+    assert "10_annot.txt' cannot be read" in broken[0] and "0003.jpg" in broken[1]
+    refuses(lambda: FreiburgCars(tmp_path / "images"), "has no folder images")
+
+
+def test_a_folder_of_ones_own(tmp_path):
+    picture(tmp_path / "photos/a.jpg")
+    picture(tmp_path / "masks/a.png", mode="L")
+    rows = [{"image": "photos/a.jpg", "category": "mug", "azimuth": "-30", "azimuth_bin": "", "mask": "masks/a.png"}]
+    rows += [{"image": "photos/a.jpg", "category": "cup", "azimuth": "", "azimuth_bin": "3", "mask": ""}]
+    table(tmp_path / "viewpoints.csv", rows)
+    mug, cup = Folder(tmp_path).images("all")
+    assert Folder(tmp_path).categories == ["cup", "mug"] and (mug.id, cup.id) == ("mug/photos-a", "cup/photos-a")
+    assert (mug.azimuth, mug.azimuth_bin, cup.azimuth, cup.azimuth_bin) == (330, 7, None, 3)
+    assert mug.load_mask().all() and cup.mask is None and mug.box is None
+    for changes, message in (
+        ({"azimuth": "nan"}, "viewpoints.csv, line 2' has the azimuth 'nan', which is no number"),
+        ({"azimuth": ""}, "line 2' has neither an azimuth nor an azimuth_bin of 0 to 7"),
+        ({"mask": "masks/b.png"}, "line 2' names the mask 'masks/b.png', which is missing"),
+        ({"image": "photos/b.jpg"}, "b.jpg' cannot be read as a picture"),
+    ):
+        table(tmp_path / "viewpoints.csv", [{**rows[0], **changes}])
+        refuses(lambda: Folder(tmp_path).images("all"), message)
+    refuses(lambda: Folder(tmp_path / "photos"), "viewpoints.csv' is missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "azimuth", "elevation"),
+    [
+        ("car1-090-000", 270, 0),  # faces right: the camera sees its right side
+        ("car1-090-090", 0, 0),  # faces the camera
+        ("car1-045-180", 90, 45),  # faces left
+        ("car1-090-270", 180, 0),
+        ("car1-000-000", None, 90),
+    ],
+)
+def test_eth80_azimuths_become_spairs(tmp_path, name, azimuth, elevation):
+    assert eth80_viewpoint(tmp_path / f"{name}.jpg") == (azimuth, elevation)
+
+
+def test_eth80(tmp_path, test_data):
+    images = Eth80(test_data / "data" / "eth80").images("all")
+    assert Counter(image.category for image in images) == dict.fromkeys(("car", "cow", "dog", "horse"), 7 * 41)
+    assert all(image.size == (256, 256) and image.mask for image in images)
+    assert 0.05 < np.mean([image.load_mask().mean() for image in images[:41]]) < 0.6
+    assert {image.azimuth_bin for image in images if image.elevation == 90} == {None}
+    picture(tmp_path / "car/car1.jpg")
+    refuses(lambda: Eth80(tmp_path).images("all"), "car1.jpg' is not named like ETH-80's pictures")
+    refuses(lambda: Eth80(tmp_path / "car"), "has no <category>/*.jpg")
