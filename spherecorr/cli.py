@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spherecorr import __version__
 from spherecorr.cli_base import Parser, add_command, describe_versions
+from spherecorr.cli_data import register_data
 from spherecorr.cli_train import register_import, register_pretrain, register_render, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     register_pretrain(commands)
     register_train(commands)
     register_import(commands)
+    register_data(commands)
     return parser
 
 

@@ -34,8 +34,9 @@ ARROWS = {
     "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "cli_base": set(),
+    "cli_data": {"cli_base", "data"},
     "cli_train": RESULTS | {"cli_base", "data", "evaluation", "pretraining", "render", "training"},
-    "cli": RESULTS | {"cli_base", "cli_train", "views", "ui"},
+    "cli": RESULTS | {"cli_base", "cli_data", "cli_train", "views", "ui"},
 }
 
 
