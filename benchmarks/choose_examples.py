@@ -1,7 +1,8 @@
-"""Choose the app's example pairs by measurement, and write `examples/`.
+r"""Choose the app's example pairs by measurement, and write `examples/`.
 
-    spherecorr render renders --split test --count 400 --pairs 150 --size 448 --supersample 2 --seed 7
-    python benchmarks/choose_examples.py renders --categories car aeroplane horse bus cow cat
+    spherecorr render renders --split test --count 240 --pairs 300 --size 448 --supersample 2 --seed 7 --studio \
+        --categories car,aeroplane,horse,bus,cow,dog
+    python benchmarks/choose_examples.py renders --categories car horse aeroplane bus cow dog
 
 Of each category's pairs it takes the one where most keypoints are taken for their mirror twin by raw features and found
 by the sphere and by the fused similarity, less those that the fused similarity gets wrong. The examples are therefore
@@ -32,8 +33,7 @@ def judge(pair: PairRecord, result: MatchResult, names: list[str]) -> tuple[np.n
     """Per keypoint: taken for its twin by raw features and found by sphere and fusion; wrong by fusion."""
     truth = np.array([pair.target.keypoints[name] for name in names])
     twin = np.array([pair.target.keypoints.get(twin_name(name) or "") or (np.nan, np.nan) for name in names])
-    box = pair.target.box
-    pixels = 0.1 * max(box[2] - box[0], box[3] - box[1])
+    pixels = 0.1 * pair.target.longer_side
     found = [correct(ranked.xy[:, 0], truth, pixels) for ranked in (result.sphere, result.fused)]
     mended = symmetric_mistake(result.raw.xy[:, 0], truth, twin, pixels) & found[0] & found[1]
     return mended, ~found[1]

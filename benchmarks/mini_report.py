@@ -1,7 +1,7 @@
 """The figures of a sphere checkpoint on held-out renders: raw, sphere and fused matches by category.
 
-    spherecorr render renders --split val  --count 240 --pairs 100 --size 448 --seed 7
-    spherecorr render renders --split test --count 400 --pairs 150 --size 448 --seed 7
+    spherecorr render renders --split val  --count 240 --pairs 60  --size 448 --backgrounds photos
+    spherecorr render renders --split test --count 400 --pairs 100 --size 448 --backgrounds photos
     python benchmarks/mini_report.py renders
 
 Alpha is chosen on the pairs of `val` (best PCK); every figure is of `test`. Prints a Markdown table and a line of JSON.

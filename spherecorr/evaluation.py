@@ -44,7 +44,7 @@ def evaluate_pairs(
         features: image id -> feature map.
         spheres: image id -> sphere map; None if `alphas` is `[0]`.
         alphas: shares of the sphere; 0 is raw features, 1 the sphere alone.
-        threshold: PCK's alpha, a share of the longer side of the target's box.
+        threshold: PCK's alpha, a share of the longer side of the target's box (of the image where it has none).
 
     Returns:
         Category (and "all", every keypoint counted alike) -> alpha -> Score.
@@ -63,8 +63,7 @@ def evaluate_pairs(
         points = np.array([pair.source.keypoints[n] for n in names])
         truth = np.array([pair.target.keypoints[n] for n in names])
         twin = np.array([pair.target.keypoints.get(twin_name(n) or "") or (np.nan, np.nan) for n in names])
-        box = pair.target.box
-        pixels = threshold * max(box[2] - box[0], box[3] - box[1])
+        pixels = threshold * pair.target.longer_side
         cells = source.features.framing.to_cell(points)
         has_twin = ~np.isnan(twin[:, 0])
         for alpha in alphas:
@@ -99,7 +98,7 @@ def evaluate_kap(
         features: image id -> feature map.
         spheres: image id -> sphere map; None if `alpha` is 0.
         alpha: share of the sphere.
-        threshold: a share of the longer side of the target's box.
+        threshold: a share of the longer side of the target's box (of the image where it has none).
         protocol: see `metrics.KAP_PROTOCOLS`; "corrected" by default.
 
     Raises:
@@ -117,8 +116,7 @@ def evaluate_kap(
         rows = view_rows(source, target, cells, alpha).cpu().numpy()
         rows = np.where(np.isneginf(rows), rows[np.isfinite(rows)].min(), rows)  # cells on padding are the worst
         truth = np.array([pair.target.keypoints.get(name) or (np.nan, np.nan) for name in shown])
-        box = pair.target.box
-        pixels = threshold * max(box[2] - box[0], box[3] - box[1])
+        pixels = threshold * pair.target.longer_side
         entries = kap_entries(rows, target.features.framing, truth, pixels, protocol or KapProtocol())
         gathered.setdefault(pair.source.category, []).append(entries)
     if not gathered:

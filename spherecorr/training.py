@@ -130,6 +130,9 @@ def training_set(
         raise ValueError(f"The smallest crop is a share above 0 and at most 1; got {smallest_crop:g}.")
     if not records:
         raise DatasetError("There are no images to train on.")
+    for record in records:
+        if record.azimuth is None and record.azimuth_bin is None:
+            raise DatasetError(f"Image '{record.id}' has no azimuth; a sphere is trained on images with a viewpoint.")
     categories = tuple(sorted({record.category for record in records}))
     rng = np.random.default_rng(seed)
     frame = pad((resolution, resolution), resolution, backbone.source.patch)

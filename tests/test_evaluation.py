@@ -1,5 +1,6 @@
 """Scores of a whole dataset, on feature maps made by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_the_threshold_is_a_share_of_the_targets_longer_side(pair):
     pair, features, spheres = pair
     assert evaluate_pairs([pair], features, spheres, [0], threshold=0.9)["all"][0].pck == 1
     assert evaluate_pairs([pair], features, spheres, [0], threshold=0.8)["all"][0].pck == pytest.approx(1 / 3)
+
+
+def test_without_a_box_the_threshold_is_a_share_of_the_image(pair):
+    """The image is 80 long: the twin's 50 pixels are within 0.7 of it, not within 0.6."""
+    pair, features, spheres = pair
+    boxless = PairRecord("a-b", pair.source, replace(pair.target, box=None))
+    assert evaluate_pairs([boxless], features, spheres, [0], threshold=0.7)["all"][0].pck == 1
+    assert evaluate_pairs([boxless], features, spheres, [0], threshold=0.6)["all"][0].pck == pytest.approx(1 / 3)
 
 
 def test_keypoints_are_pooled_over_pairs_and_categories(pair):

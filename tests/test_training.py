@@ -136,6 +136,9 @@ def test_progress_is_ticked(records, backbone):
 
 
 def test_mistakes_in_the_records(tmp_path, backbone):
+    unknown = replace(painted(tmp_path), azimuth=None, azimuth_bin=None)
+    with pytest.raises(DatasetError, match="'blob/picture' has no azimuth"):
+        training_set([unknown], backbone, RESOLUTION)
     with pytest.raises(DatasetError, match="There are no images to train on"):
         training_set([], backbone, RESOLUTION)
     record = painted(tmp_path)

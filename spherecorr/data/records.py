@@ -46,6 +46,13 @@ class ImageRecord:
     mask: Path | None = None
     surface: Path | None = None
 
+    @property
+    def longer_side(self) -> float:
+        """Longer side of the box in pixels, of the image where there is no box: what PCK's thresholds are shares of."""
+        if self.box is None:
+            return float(max(self.size))
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
     def load_mask(self) -> np.ndarray:
         """Boolean `[h, w]`.
 
