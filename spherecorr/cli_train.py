@@ -191,6 +191,9 @@ def register_train(commands) -> None:
         choices=("none", "frame"),
         help="none as in the paper, or frame: the mapper sees where a patch lies (default: none)",
     )
+    parser.add_argument(
+        "--start", metavar="SPHERE", help="mapper of the same shape to go on from: a folder, mini, ... (default: none)"
+    )
     parser.add_argument("--width", type=int, help="channels of the mapper (default: half of the backbone's)")
     parser.add_argument("--depth", type=int, help="transformer blocks of the mapper (default: 1)")
     parser.add_argument("--alpha", type=float, help="share of the sphere to recommend, 0 to 1 (default: 0.2)")
@@ -220,7 +223,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     from spherecorr.backbones import load_backbone
     from spherecorr.data.spair import SPair71k
-    from spherecorr.sphere.checkpoint import save_sphere
+    from spherecorr.sphere.checkpoint import load_sphere, save_sphere
     from spherecorr.sphere.mapper import SphereSettings
     from spherecorr.training import LossWeights, TrainSettings, fit, training_set
 
@@ -230,6 +233,7 @@ def run_train(options: argparse.Namespace) -> None:
     records = SPair71k(options.data).images(options.split)
     pairs = SPair71k(options.val).pairs(options.val_split) if options.val else []
     backbone = load_backbone(options.backbone, device=options.device)
+    start = load_sphere(options.start, device="cpu") if options.start else None
     names = ("resolution", "positions", "width", "depth", "alpha")
     sphere = SphereSettings(backbone.source.dim, source=backbone.source, **given(options, *names))
     names = ("steps", "batch", "tokens", "triplets", "learning_rate", "weight_decay", "seed")
@@ -237,8 +241,8 @@ def run_train(options: argparse.Namespace) -> None:
 
     cuts = given(options, "smallest_crop")
     data = training_set(records, backbone, sphere.resolution, progress("features"), seed=settings.seed, **cuts)
-    mapper = fit(data, settings)
-    training = {"images": len(records), **cuts, **asdict(settings)}
+    mapper = fit(data, settings, start=start)
+    training = {"images": len(records), **given(options, "start"), **cuts, **asdict(settings)}
     del training["sphere"]  # stored as the mapper's own
     metadata = {"training": training, "versions": describe_versions()}
     save_sphere(mapper, options.out, metadata=metadata)  # before the scoring, which may fail

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn.functional import normalize
 
 from spherecorr.backbones import Backbone
 from spherecorr.data.records import DatasetError, ImageRecord
-from spherecorr.geometry import average_over_cells, frame_image, mask_to_cells, pad
+from spherecorr.geometry import average_over_cells, frame_image, pad
 from spherecorr.images import load_image
 from spherecorr.sphere.losses import (
     background_loss,
@@ -84,8 +85,10 @@ class TrainingSet:
 
     Attributes:
         features: float16 `[M, N, D]`.
-        mask: bool `[M, N]`.
-        directions: float16 `[M, N, 3]`, unit where the surface is known, else 0.
+        mask: bool `[M, N]`, patches that the object covers by more than half.
+        background: bool `[M, N]`, patches that neither touch the object nor lie beside one that does. Ears, wing tips
+            and wheels cover their patches in part only, and must not be taught to be background.
+        directions: float16 `[M, N, 3]`, unit where the surface is known and covers 5 % of the patch, else 0.
         azimuth: float `[M]` degrees.
         category: int `[M]`, index into `categories`.
         positions: `[N, 2]` from `frame_positions`.
@@ -95,6 +98,7 @@ class TrainingSet:
 
     features: Tensor
     mask: Tensor
+    background: Tensor
     directions: Tensor
     azimuth: Tensor
     category: Tensor
@@ -139,6 +143,7 @@ def training_set(
     count, cells = len(records), frame.grid[0] * frame.grid[1]
     features = torch.empty(count, cells, backbone.source.dim, dtype=torch.float16)
     mask = torch.empty(count, cells, dtype=torch.bool)
+    background = torch.empty(count, cells, dtype=torch.bool)
     directions = torch.zeros(count, cells, 3, dtype=torch.float16)
     for index, record in enumerate(tick(records)):
         image, object_mask = load_image(record.path), record.load_mask()
@@ -149,13 +154,17 @@ def training_set(
         image, object_mask = image.crop(box), _cut(object_mask, box)
         frame = pad(image.size, resolution, backbone.source.patch)
         features[index] = backbone.extract(frame_image(image, frame)[None])[0].flatten(1).T.half()
-        mask[index] = torch.from_numpy(mask_to_cells(object_mask, frame).reshape(-1))
+        coverage = average_over_cells(object_mask, frame)
+        mask[index] = torch.from_numpy(coverage.reshape(-1) > 0.5)
+        background[index] = torch.from_numpy(cv2.dilate(coverage, np.ones((3, 3))).reshape(-1) == 0)
         if surface is not None:
             mean = average_over_cells(_cut(surface, box) * object_mask[..., None], frame).reshape(-1, 3)
+            mean[coverage.reshape(-1) < 0.05] = 0
             directions[index] = normalize(torch.from_numpy(mean), dim=-1).half()
     return TrainingSet(
         features,
         mask,
+        background,
         directions,
         torch.tensor([r.azimuth_bin * 45 + 22.5 if r.azimuth is None else r.azimuth for r in records]),
         torch.tensor([categories.index(r.category) for r in records]),
@@ -165,26 +174,37 @@ def training_set(
     )
 
 
-def fit(data: TrainingSet, settings: TrainSettings, report: Callable[[str], None] = print) -> SphereMapper:
+def fit(
+    data: TrainingSet,
+    settings: TrainSettings,
+    report: Callable[[str], None] = print,
+    start: SphereMapper | None = None,
+) -> SphereMapper:
     """Train a mapper; its prototypes are dropped.
 
     Args:
         data: from `training_set`.
         settings: see there.
         report: gets a line of text every 50 steps: each loss's mean since the last.
+        start: a mapper of the same shape whose weights are the beginning; random ones by default.
 
     Returns:
         The mapper, with `categories` and `background` filled in.
 
     Raises:
-        ValueError: the surface loss has a weight, but the images have no surface points.
+        ValueError: the surface loss has a weight, but the images have no surface points; or `start` has another shape.
     """
     if settings.weights.surface and not data.directions.any():
         raise ValueError("The surface loss needs renders: these images have no surface points.")
+    shape = ("feature_dim", "channels", "depth", "positions")
+    if start is not None and any(getattr(start.settings, n) != getattr(settings.sphere, n) for n in shape):
+        raise ValueError("The mapper to start from has another feature size, width, depth or positions.")
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
     background = "below" if settings.weights.background else "free"
     mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
+    if start is not None:
+        mapper.load_state_dict(start.state_dict())
     prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
     modules = nn.ModuleList([mapper, prototypes])
     optimiser = torch.optim.AdamW(modules.parameters(), weight_decay=settings.weight_decay)
@@ -234,9 +254,9 @@ def _losses(
         losses["orientation"] = orientation_loss(sphere, places, *triplets)
     if weights.surface:
         directions = data.directions[chosen].float()
-        losses["surface"] = surface_loss(sphere, directions, mask & (directions.abs().sum(dim=-1) > 0))
+        losses["surface"] = surface_loss(sphere, directions, directions.abs().sum(dim=-1) > 0)
     if weights.background:
-        losses["background"] = background_loss(sphere, mask, torch.tensor(BELOW))
+        losses["background"] = background_loss(sphere, data.background[chosen], torch.tensor(BELOW))
     return losses
 
 

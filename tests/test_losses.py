@@ -123,9 +123,9 @@ def test_surface_is_one_minus_the_cosine():
 def test_background_counts_only_what_is_not_the_object():
     sphere = torch.tensor([[[0, 0, 1.0], [1.0, 0, 0], [0, 0, -1.0]]])  # above, beside, and in the place kept for it
     below = torch.tensor([0, 0, -1.0])
-    assert background_loss(sphere, torch.tensor([[True, False, False]]), below) == pytest.approx(0.5)
-    assert background_loss(sphere, torch.tensor([[False, True, True]]), below) == pytest.approx(2)
-    assert background_loss(sphere, ALL, below) == 0
+    assert background_loss(sphere, torch.tensor([[False, True, True]]), below) == pytest.approx(0.5)
+    assert background_loss(sphere, torch.tensor([[True, False, False]]), below) == pytest.approx(2)
+    assert background_loss(sphere, ~ALL, below) == 0
 
 
 def test_triplets_come_from_the_foreground_and_from_the_seed():
@@ -156,7 +156,7 @@ def test_every_loss_is_finite_with_finite_gradients_where_little_is_left(kind):
         relative_distance_loss(sphere, places, triplets, present),
         orientation_loss(sphere, places, triplets, present),
         surface_loss(sphere, sphere.detach().roll(1, 1), mask),
-        background_loss(sphere, ~mask, torch.tensor([0, 0, -1.0])),
+        background_loss(sphere, mask, torch.tensor([0, 0, -1.0])),
     ]
     total = sum(losses)
     total.backward()

@@ -91,6 +91,20 @@ def test_directions_are_those_of_the_surface_under_each_cell(records, backbone):
             np.testing.assert_allclose(data.directions[i, cell], expected / np.linalg.norm(expected), atol=2e-3)
 
 
+def test_patches_beside_the_object_are_neither_object_nor_background(tmp_path):
+    mask = np.zeros((96, 96), np.uint8)
+    mask[:, :20] = 255  # the first column of cells, and a quarter of the second
+    data = training_set([painted(tmp_path, mask=mask)], MeanColour(), RESOLUTION)
+    columns = [value[0].reshape(CELLS, CELLS, -1).any(dim=-1)[2].tolist() for value in (
+        data.mask, data.background, data.directions
+    )]  # fmt: skip
+    assert columns == [
+        [True, False, False, False, False, False],
+        [False, False, False, True, True, True],  # not the second column, which it touches, nor the third beside it
+        [True, True, False, False, False, False],  # the surface is known wherever it is seen
+    ]
+
+
 def test_azimuths_that_are_known_by_their_bin_stand_in_its_middle(tmp_path):
     data = training_set([painted(tmp_path)], MeanColour(), RESOLUTION)
     assert data.azimuth.tolist() == [112.5]  # bin 2 is 90..135 degrees
@@ -175,6 +189,7 @@ def balls(count: int = 48, side: int = 7, dim: int = 16) -> TrainingSet:
     return TrainingSet(
         features.half(),
         mask.expand(count, -1),
+        ~mask.expand(count, -1),
         directions.half(),
         azimuth,
         torch.zeros(count, dtype=torch.long),
@@ -281,3 +296,16 @@ def test_the_surface_loss_needs_surfaces():
     data = replace(data, directions=torch.zeros_like(data.directions))
     with pytest.raises(ValueError, match="The surface loss needs renders: these images have no surface points"):
         fit(data, replace(SETTINGS, weights=LossWeights(surface=1.0)))
+
+
+def test_training_goes_on_from_a_mapper_of_the_same_shape(records, backbone):
+    data = training_set(records, backbone, RESOLUTION)
+    settings = TrainSettings(
+        SphereSettings(32), LossWeights(0, 0, 0, 0, surface=1), steps=20, batch=2, tokens=0, learning_rate=1e-12
+    )
+    first = fit(data, replace(settings, seed=1), lambda line: None)
+    second = fit(data, replace(settings, seed=2), lambda line: None, start=first)
+    for name, value in first.state_dict().items():  # at so small a rate the weights stay where they began
+        assert torch.allclose(value, second.state_dict()[name], atol=1e-6), name
+    with pytest.raises(ValueError, match="has another feature size, width, depth or positions"):
+        fit(data, replace(settings, sphere=SphereSettings(32, depth=2)), start=first)

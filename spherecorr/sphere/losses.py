@@ -121,17 +121,17 @@ def surface_loss(sphere: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
     return _masked_mean(1 - (sphere * directions).sum(-1), mask)
 
 
-def background_loss(sphere: Tensor, mask: Tensor, place: Tensor) -> Tensor:
+def background_loss(sphere: Tensor, background: Tensor, place: Tensor) -> Tensor:
     """Mean of `1 - cos` between background patches and the one place of the sphere that is kept for them.
 
     Not in the paper: there, background patches fall anywhere, and match whatever lies there.
 
     Args:
         sphere: `[B, N, 3]`.
-        mask: `[B, N]`.
+        background: `[B, N]`, True off the object.
         place: unit vector `[3]`.
     """
-    return _masked_mean(1 - sphere @ place, ~mask)
+    return _masked_mean(1 - sphere @ place, background)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
