@@ -8,7 +8,7 @@ from PIL import Image
 
 from spherecorr.backbones import load_backbone
 from spherecorr.data.records import twin_name
-from spherecorr.matching import match
+from spherecorr.matching import View, match_views
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import load_sphere
@@ -30,10 +30,15 @@ def results(example, backbone, sphere):
     truth = np.array([keypoints[name]["target"] for name in names])
     twins = [keypoints.get(twin_name(name) or "", {}).get("target") for name in names]
     twins = np.array([twin or (np.nan, np.nan) for twin in twins])
-    visible = np.array([keypoint["target"] for keypoint in keypoints.values() if keypoint["target"]])
-    threshold = 0.1 * np.ptp(visible, axis=0).max()  # the box of the keypoints lies within the object's: a harder test
-    source, target = (backbone(folder / example[side]) for side in ("source", "target"))
-    found = match(source, target, [keypoints[name]["source"] for name in names], sphere=sphere)
+    box = example["target_box"]
+    threshold = 0.1 * max(box[2] - box[0], box[3] - box[1])
+    views = []
+    for side in ("source", "target"):  # as the app matches: within the foreground
+        features = backbone(folder / example[side])
+        ball = sphere.sphere_map(features)
+        views.append(View(features, ball, sphere.foreground(ball)))
+    points = [keypoints[name]["source"] for name in names]
+    found = match_views(*views, points, alpha=sphere.settings.alpha)
     return (
         symmetric_mistake(found.raw.xy[:, 0], truth, twins, threshold),
         correct(found.sphere.xy[:, 0], truth, threshold),

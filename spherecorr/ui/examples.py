@@ -27,8 +27,8 @@ def read_examples(folder: Path) -> dict[str, Example]:
         return {}
     examples = {}
     for entry in json.loads(listing.read_text()):
-        by_name = {keypoint["name"]: tuple(keypoint["source"]) for keypoint in entry["keypoints"]}
-        points = tuple(by_name[name] for name in entry["show"])
+        by_name = {keypoint["name"]: keypoint["source"] for keypoint in entry["keypoints"]}
+        points = tuple(tuple(by_name[name]) for name in entry["show"])
         paths = folder / entry["source"], folder / entry["target"]
         examples[entry["id"]] = Example(entry["id"], entry["title"], *paths, points)
     return examples
