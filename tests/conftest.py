@@ -36,7 +36,7 @@ def tiny_app(tmp_path_factory):
     save_for_hf(model, str(folder / "backbone"), model_args=shape, safe_serialization=True)
     backbone = f"local-dir:{folder / 'backbone'}"
     source = load_backbone(backbone, device="cpu").source
-    save_sphere(SphereMapper(SphereSettings(64, source=source, alpha=0.2)), folder / "sphere")
+    save_sphere(SphereMapper(SphereSettings(64, source=source, alpha=0.35)), folder / "sphere")
 
     examples = folder / "examples"
     examples.mkdir()

@@ -103,6 +103,11 @@ def has_colour(image, colour, at=None, radius=3):
     return bool((np.abs(image - wanted).max(axis=-1) < 40).any())
 
 
+def test_the_page_opens_with_the_alpha_that_the_sphere_recommends(page):
+    assert page.locator("#alpha input[type=number]").input_value() == "0.35"
+    assert "moved by alpha" not in page.inner_text("#table")  # the matches were made with it, too
+
+
 def test_a_click_gives_a_marker_there_and_matches_on_all_targets_and_on_the_sphere(page):
     traces = page.locator(".sc-sphere").get_attribute("data-traces")
     eye = page.evaluate(EYE)

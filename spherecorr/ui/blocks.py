@@ -89,8 +89,12 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                 drawn.then(handlers.pictures, [visit, *controls], [*pca, *maps], **quiet)
             drawn.then(handlers.plot, [visit, *controls], globe, **quiet)
 
+        def advised(event):
+            """The event after the slider took the chosen sphere's alpha, so that what is drawn is drawn with it."""
+            return event(handlers.recommended_alpha, controls, alpha, **quiet).then
+
         on(example.input, handlers.open_example, example, pair_changes=True)
-        on(demo.load, handlers.open_example, example, pair_changes=True)
+        on(advised(demo.load), handlers.open_example, example, pair_changes=True)
         on(source_file.upload, handlers.upload_source, source_file, pair_changes=True)
         on(target_file.upload, handlers.upload_target, target_file, pair_changes=True)
         for file in (source_file, target_file):
@@ -102,12 +106,10 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         on(clear.click, handlers.clear, pair_changes=False)
         on(swap.click, handlers.swap, pair_changes=True)
         on(mirror.click, handlers.mirror, pair_changes=True)
-        for choice in (backbone, sphere, preset, foreground):
-            on(choice.input, handlers.redraw, pair_changes=True)
+        for event in (advised(backbone.input), advised(sphere.input), preset.input, foreground.input):
+            on(event, handlers.redraw, pair_changes=True)
         for slider in (alpha, heat, ranks):
             on(slider.input, handlers.redraw, pair_changes=False)
-        for event in (demo.load, backbone.input, sphere.input):
-            event(handlers.recommended_alpha, controls, alpha, **quiet)
 
         api = Api(handlers.engine)
         gr.api(api.match, api_name="match")
