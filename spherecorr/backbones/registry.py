@@ -70,7 +70,7 @@ class BackboneInfo:
 
 _APACHE = "Apache-2.0"
 _DINOV3 = "DINOv3 License"
-_MINI_NOTE = "Trained by this project on objects that it rendered; for photographs take DINOv2."
+_MINI_NOTE = "mini knows objects that this project rendered; photographs want DINOv2."
 
 BACKBONES: dict[str, BackboneInfo] = {
     info.name: info
