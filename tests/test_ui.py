@@ -422,7 +422,8 @@ def test_programs_match_through_the_api(client, handlers, controls, tiny_app):
     points = [[140.5, 110.5], [240.5, 110.5]]
     records = client.predict(*images(tiny_app), points, k=3, api_name="/match")
     visit = opened(handlers, controls)
-    expected = handlers.engine.match(visit.source, visit.target, points, replace(controls, ranks=3))
+    advised = replace(controls, ranks=3, alpha=0.35)  # the sphere's own recommendation, since no alpha was given
+    expected = handlers.engine.match(visit.source, visit.target, points, advised)
     assert records == match_records(expected)
 
 
