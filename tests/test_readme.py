@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 from timm.models import save_for_hf
 
-from spherecorr.backbones import BACKBONES, load_backbone, weights_available
+from spherecorr.backbones import BACKBONES, load_backbone
 from spherecorr.cli import build_parser, main
 from spherecorr.sphere.checkpoint import load_sphere
 
@@ -27,8 +27,6 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def two_images(tmp_path, monkeypatch):
     """A working folder with the images that the examples name."""
-    if not weights_available("mini"):
-        pytest.skip("mini is not in this checkout")
     for name in ("left", "right"):
         pixels = np.random.default_rng(0).integers(0, 256, size=(200, 224, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
