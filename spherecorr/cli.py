@@ -1,6 +1,6 @@
 """The command line. A command is a function that runs it and one that registers its options.
 
-`app` and `match` are here; the commands that make models are in `cli_train`.
+`app` and `match` are here; the other commands are in the modules `cli_*`.
 
 Modules are imported inside the commands, so that `spherecorr --help` answers at once.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from spherecorr import __version__
 from spherecorr.cli_base import Parser, add_command, describe_versions
 from spherecorr.cli_data import register_data
-from spherecorr.cli_train import register_import, register_pretrain, register_render, register_train
+from spherecorr.cli_render import register_render
+from spherecorr.cli_train import register_import, register_pretrain, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 

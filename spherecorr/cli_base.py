@@ -1,9 +1,9 @@
-"""What all commands share: the parser, the form of a command, and the versions that a result names."""
+"""What the commands share: the parser, the form of a command, forms of options, and the versions a result names."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,6 +28,23 @@ def add_command(commands, name: str, run, summary: str, example: str) -> argpars
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options among `names` that were given."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """'car,dog' -> ('car', 'dog')."""
+    return tuple(text.split(","))
+
+
+def progress(title: str):
+    """A wrapper that shows how far a loop over a sequence is."""
+    from tqdm import tqdm
+
+    return lambda items: tqdm(items, desc=title, unit="image")
 
 
 def describe_versions() -> dict[str, str]:

@@ -35,8 +35,9 @@ ARROWS = {
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "cli_base": set(),
     "cli_data": {"cli_base", "data"},
-    "cli_train": RESULTS | {"cli_base", "data", "evaluation", "pretraining", "render", "training"},
-    "cli": RESULTS | {"cli_base", "cli_data", "cli_train", "views", "ui"},
+    "cli_render": {"cli_base", "render"},
+    "cli_train": RESULTS | {"cli_base", "data", "evaluation", "pretraining", "training"},
+    "cli": RESULTS | {"cli_base", "cli_data", "cli_render", "cli_train", "views", "ui"},
 }
 
 
