@@ -32,6 +32,7 @@ ARROWS = {
     "evaluation": RESULTS | {"data", "metrics", "scoring"},
     "pretraining": MODELS | {"backbones", "data", "render"},
     "training": RESULTS | {"data", "evaluation", "metrics", "render"},
+    "viewpoint": {"data", "features"},
     "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "cli_base": set(),

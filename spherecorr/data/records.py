@@ -47,6 +47,13 @@ class ImageRecord:
     surface: Path | None = None
 
     @property
+    def viewpoint(self) -> float | None:
+        """The azimuth in degrees, the centre of its bin where only that is known; None without both."""
+        if self.azimuth is None and self.azimuth_bin is not None:
+            return self.azimuth_bin * 45 + 22.5
+        return self.azimuth
+
+    @property
     def longer_side(self) -> float:
         """Longer side of the box in pixels, of the image where there is no box: what PCK's thresholds are shares of."""
         if self.box is None:

@@ -1,0 +1,136 @@
+"""Where a sphere says the camera stands: the azimuth of the known view whose mean direction is nearest.
+
+For datasets that annotate viewpoints and no keypoints. Nothing is fitted, so the figure tells what the sphere knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.features import SphereMap
+
+NEAR = 30.0
+"""Degrees within which a viewpoint counts as found."""
+REVERSED = 90.0
+"""Degrees above which the object is taken to face the other way."""
+
+
+@dataclass(frozen=True)
+class ViewpointScore:
+    """How far the azimuths are off.
+
+    Attributes:
+        images: how many were asked.
+        median: error in degrees, 0 to 180; 90 by chance.
+        near: share of errors up to 30 degrees.
+        reversed: share of errors above 90 degrees, front and rear confused.
+    """
+
+    images: int
+    median: float
+    near: float
+    reversed: float
+
+
+@dataclass(frozen=True)
+class ViewpointReport:
+    """Errors of the azimuth.
+
+    Attributes:
+        errors: image id -> degrees, 0 to 180.
+        categories: category -> its score.
+        overall: score of all images.
+    """
+
+    errors: dict[str, float]
+    categories: dict[str, ViewpointScore]
+    overall: ViewpointScore
+
+
+def mean_direction(sphere_map: SphereMap, foreground: np.ndarray) -> np.ndarray:
+    """The unit mean of an image's sphere points over its object: the paper's estimate of the viewpoint (L_vp).
+
+    Args:
+        sphere_map: of the image.
+        foreground: boolean `[H, W]`.
+
+    Returns:
+        Float64 `[3]`; zeros where there is no foreground or its points cancel.
+    """
+    points = sphere_map.points.detach().double().cpu().numpy()
+    total = points[:, np.asarray(foreground, dtype=bool)].sum(axis=1)
+    length = np.linalg.norm(total)
+    return total / length if length > 1e-9 else np.zeros(3)
+
+
+def viewpoint_report(
+    train: Sequence[ImageRecord], test: Sequence[ImageRecord] | None, directions: Mapping[str, np.ndarray]
+) -> ViewpointReport:
+    """Predict each test image's azimuth as that of the nearest training image of its category.
+
+    Images without a viewpoint are left out; of a bin, the centre counts.
+
+    Args:
+        train: images whose azimuths are known.
+        test: images to be asked; None asks every training image, without the views of its own instance.
+        directions: image id -> `[3]` of `mean_direction`.
+
+    Raises:
+        DatasetError: an image without a direction, a category without training images or with one instance only,
+            no image with a viewpoint.
+    """
+    asked = [image for image in (train if test is None else test) if image.viewpoint is not None]
+    known = [image for image in train if image.viewpoint is not None]
+    if not asked:
+        raise DatasetError("No image has a viewpoint; this dataset cannot be scored by it.")
+    errors: dict[str, float] = {}
+    categories = dict.fromkeys(image.category for image in asked)
+    for category in categories:
+        ours = [image for image in asked if image.category == category]
+        theirs = [image for image in known if image.category == category]
+        similarity = _directions(ours, directions) @ _directions(theirs, directions).T
+        if test is None:
+            own = np.array([instance_name(image) for image in ours])
+            similarity[own[:, None] == own] = -np.inf
+        if not (similarity.size and np.isfinite(similarity.max(axis=1)).all()):
+            lacks = "no view of a second instance" if test is None else "no training image with a viewpoint"
+            raise DatasetError(f"'{category}' has {lacks}; there is nothing to compare its views with.")
+        nearest = np.array([image.viewpoint for image in theirs])[similarity.argmax(axis=1)]
+        found = azimuth_error(nearest, np.array([image.viewpoint for image in ours]))
+        errors |= {image.id: float(error) for image, error in zip(ours, found, strict=True)}
+    scores = {name: _score([errors[image.id] for image in asked if image.category == name]) for name in categories}
+    return ViewpointReport(errors, scores, _score(list(errors.values())))
+
+
+def instance_name(image: ImageRecord) -> str:
+    """The object that an image shows, `car/car1` for `car/car1-090-045`: its id up to the first dash."""
+    return image.id.partition("-")[0]
+
+
+def azimuth_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Angle in degrees between azimuths, 0 to 180."""
+    return np.abs((np.asarray(first) - second + 180) % 360 - 180)
+
+
+def _directions(images: Sequence[ImageRecord], directions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """`[N, 3]`."""
+    for image in images:
+        if image.id not in directions:
+            raise DatasetError(f"Image '{image.id}' has no mean direction; compute one for every image.")
+        if not np.any(directions[image.id]):
+            raise DatasetError(f"Image '{image.id}' has no mean direction: its foreground is empty.")
+    return np.array([directions[image.id] for image in images]).reshape(-1, 3)
+
+
+def _score(errors: Sequence[float]) -> ViewpointScore:
+    values = np.array(errors)
+    return ViewpointScore(
+        images=len(values),
+        median=float(np.median(values)),
+        near=float((values <= NEAR).mean()),
+        reversed=float((values > REVERSED).mean()),
+    )
