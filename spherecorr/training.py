@@ -22,7 +22,7 @@ from spherecorr.sphere.losses import (
     relative_distance_loss,
     sample_triplets,
     surface_loss,
-    view_vectors,
+    view_cosines,
     viewpoint_loss,
 )
 from spherecorr.sphere.mapper import BELOW, SphereMapper, SphereSettings, frame_positions
@@ -243,9 +243,9 @@ def _losses(
     weights = settings.weights
     losses: dict[str, Tensor] = {}
     if weights.reconstruction:
-        losses["reconstruction"] = reconstruction_loss(features, prototypes(sphere, data.category[images]), mask)
+        losses["reconstruction"] = reconstruction_loss(features, prototypes(sphere, data.category[images, None]), mask)
     if weights.viewpoint:
-        losses["viewpoint"] = viewpoint_loss(sphere, mask, view_vectors(data.azimuth[images]))
+        losses["viewpoint"] = viewpoint_loss(sphere, mask, view_cosines(data.azimuth[images]))
     if weights.distance:
         triplets = sample_triplets(mask, settings.triplets, generator)
         losses["distance"] = relative_distance_loss(sphere, places, *triplets)

@@ -13,11 +13,9 @@ from spherecorr.sphere.losses import (
     relative_distance_loss,
     sample_triplets,
     surface_loss,
-    view_vectors,
+    view_cosines,
     viewpoint_loss,
 )
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
-from spherecorr.sphere.prototypes import Prototypes
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
 TRIPLET, PRESENT = torch.tensor([[[0, 1, 2]]]), torch.tensor([True])
@@ -42,35 +40,56 @@ def test_reconstruction_counts_the_foreground_of_the_whole_batch_alike():
     assert reconstruction_loss(features, rebuilt, torch.tensor([[True, False], [True, True]])) == pytest.approx(2 / 3)
 
 
+def test_reconstruction_of_packed_patches_is_that_of_the_mask():
+    features, rebuilt = torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[True, False, True, True, False], [True, True, False, True, True], [False] * 5])
+    packed = reconstruction_loss(features[mask], rebuilt[mask])
+    assert torch.allclose(packed, reconstruction_loss(features, rebuilt, mask))
+
+
+AROUND = torch.arange(8) * 45.0
+
+
+def ring(azimuth: torch.Tensor) -> torch.Tensor:
+    """Five patches per image, all in the direction of the camera: `[B, 5, 3]`."""
+    angle = torch.deg2rad(azimuth)
+    return torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=-1)[:, None].repeat(1, 5, 1)
+
+
 def test_viewpoint_is_zero_when_the_means_turn_as_the_cameras_do():
-    views = view_vectors(torch.arange(8) * 45.0)
-    sphere = torch.cat([views, torch.zeros(8, 1)], dim=1)[:, None].repeat(1, 5, 1)
-    mask = torch.ones(8, 5, dtype=torch.bool)
-    assert viewpoint_loss(sphere, mask, views) < 1e-12
+    sphere, mask = ring(AROUND), torch.ones(8, 5, dtype=torch.bool)
+    assert viewpoint_loss(sphere, mask, view_cosines(AROUND)) < 1e-12
     turned = sphere.roll(1, dims=-1)  # the whole sphere turned: only differences count
-    assert viewpoint_loss(turned, mask, views) < 1e-12
+    assert viewpoint_loss(turned, mask, view_cosines(AROUND)) < 1e-12
 
 
 def test_viewpoint_of_equal_directions_is_one_and_a_half():
     """The mean of (1 - cos d)^2 over evenly spread d is 1 + 1/2."""
     sphere = torch.tensor([0.0, 0.0, 1.0]).expand(8, 5, 3)
-    loss = viewpoint_loss(sphere, torch.ones(8, 5, dtype=torch.bool), view_vectors(torch.arange(8) * 45.0))
+    loss = viewpoint_loss(sphere, torch.ones(8, 5, dtype=torch.bool), view_cosines(AROUND))
     assert loss == pytest.approx(1.5, abs=1e-6)
 
 
-def test_viewpoint_with_elevation_is_a_direction_in_space():
-    above, front = view_vectors(torch.tensor([123.0, 0.0]), torch.tensor([90.0, 0.0]))
-    assert torch.allclose(above, torch.tensor([0.0, 0.0, 1.0]), atol=1e-6)
-    assert torch.equal(front, torch.tensor([1.0, 0.0, 0.0]))
+def test_cameras_are_compared_by_what_is_known_of_them():
+    """Two at azimuth 0 and 90, 60 degrees up; one at azimuth 0 of unknown elevation; one straight above."""
+    azimuth = torch.tensor([0.0, 90.0, 0.0, 123.0])
+    elevation = torch.tensor([60.0, 60.0, math.nan, 90.0])
+    cosines = view_cosines(azimuth, elevation)
+    assert cosines[0, 1] == pytest.approx(0.75, abs=1e-6)  # sin 60 sin 60 + cos 60 cos 60 cos 90
+    assert cosines[0, 2] == 1 and cosines[1, 2] == pytest.approx(0, abs=1e-6)  # by azimuth alone
+    assert cosines[0, 3] == pytest.approx(math.sin(math.pi / 3), abs=1e-6)
+    assert cosines[2, 3] == pytest.approx(math.cos(math.radians(123)), abs=1e-6)
+    assert torch.equal(cosines, cosines.T)
+    assert torch.allclose(cosines.diagonal(), torch.ones(4))
+    assert torch.equal(view_cosines(azimuth, torch.full((4,), math.nan)), view_cosines(azimuth))
 
 
 def test_viewpoint_leaves_images_without_foreground_out():
     sphere = torch.eye(3)[:2, None]  # two images of one patch: along x and y, cameras 90 degrees apart
-    views = view_vectors(torch.tensor([0.0, 90.0]))
-    extra = torch.cat([sphere, -sphere[:1]]), torch.cat([views, views[:1]])
+    azimuth = torch.tensor([0.0, 90.0, 0.0])
     mask = torch.tensor([[True], [True], [False]])
-    assert viewpoint_loss(sphere, mask[:2], views) < 1e-12
-    assert viewpoint_loss(extra[0], mask, extra[1]) < 1e-12
+    assert viewpoint_loss(sphere, mask[:2], view_cosines(azimuth[:2])) < 1e-12
+    assert viewpoint_loss(torch.cat([sphere, -sphere[:1]]), mask, view_cosines(azimuth)) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -152,7 +171,7 @@ def test_every_loss_is_finite_with_finite_gradients_where_little_is_left(kind):
     triplets, present = sample_triplets(mask, 8, torch.Generator().manual_seed(0))
     losses = [
         reconstruction_loss(sphere, sphere.roll(1, 1), mask),
-        viewpoint_loss(sphere, mask, view_vectors(torch.zeros(batch))),
+        viewpoint_loss(sphere, mask, view_cosines(torch.zeros(batch))),
         relative_distance_loss(sphere, places, triplets, present),
         orientation_loss(sphere, places, triplets, present),
         surface_loss(sphere, sphere.detach().roll(1, 1), mask),
@@ -162,24 +181,115 @@ def test_every_loss_is_finite_with_finite_gradients_where_little_is_left(kind):
     total.backward()
     assert math.isfinite(total.item()) and raw.grad.isfinite().all()
     if kind == "empty mask":
-        assert [float(loss) for loss in losses] == [0.0] * 6
+        assert [loss.item() for loss in losses] == [0.0] * 6
 
 
-def test_prototypes_tell_categories_apart_and_treat_patches_alike():
-    torch.manual_seed(0)
-    prototypes = Prototypes(16, categories=2)
-    sphere = normalize(torch.randn(1, 5, 3), dim=-1)
-    one, other = prototypes(sphere, torch.tensor([0])), prototypes(sphere, torch.tensor([1]))
-    assert one.shape == (1, 5, 16)
-    assert not torch.allclose(one, other)
-    order = torch.tensor([4, 2, 0, 1, 3])
-    assert torch.allclose(prototypes(sphere[:, order], torch.tensor([0])), one[:, order], atol=1e-6)
+# The formulas read literally, image by image and triplet by triplet (paper section 3.3)
 
 
-def test_reconstruction_reaches_the_mapper_and_the_prototypes():
-    torch.manual_seed(0)
-    mapper, prototypes = SphereMapper(SphereSettings(16)), Prototypes(16, categories=2)
-    tokens = torch.randn(2, 6, 16)
-    mask = torch.ones(2, 6, dtype=torch.bool)
-    reconstruction_loss(tokens, prototypes(mapper(tokens), torch.tensor([0, 1])), mask).backward()
-    assert all(p.grad.abs().sum() > 0 for p in [*mapper.parameters(), *prototypes.parameters()])
+def random_batch(dtype=torch.float32) -> dict[str, torch.Tensor]:
+    """Three images of a 6 x 6 grid with random points, features, masks, cameras and triplets."""
+    generator = torch.Generator().manual_seed(5)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    line = torch.linspace(0, 1, 6, dtype=dtype)
+    mask = torch.rand(3, 36, generator=generator) < 0.4
+    triplets, present = sample_triplets(mask, 32, generator)
+    return {
+        "sphere": normalize(normal(3, 36, 3), dim=-1),
+        "features": normal(3, 36, 8),
+        "rebuilt": normal(3, 36, 8),
+        "mask": mask,
+        "bin": torch.tensor([1, 6, 3]),
+        "places": torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).reshape(-1, 2),
+        "triplets": triplets,
+        "present": present,
+    }
+
+
+def literal_reconstruction(batch) -> float:
+    errors = []
+    for features, rebuilt, mask in zip(batch["features"], batch["rebuilt"], batch["mask"], strict=True):
+        for patch in mask.nonzero().ravel():
+            x, g = features[patch], rebuilt[patch]
+            errors.append(1 - (x @ g) / (x.norm() * g.norm()))
+    return float(torch.stack(errors).mean())
+
+
+def literal_viewpoint(batch) -> float:
+    means = []
+    for sphere, mask in zip(batch["sphere"], batch["mask"], strict=True):
+        mean = (sphere * mask[:, None]).mean(dim=0)
+        means.append(mean / mean.norm())
+    total = 0.0
+    for m_i, v_i in zip(means, batch["bin"], strict=True):
+        for m_j, v_j in zip(means, batch["bin"], strict=True):
+            total += (float(m_i @ m_j) - math.cos(2 * math.pi * int(v_i - v_j) / 8)) ** 2
+    return total / len(means) ** 2
+
+
+def literal_distance(batch) -> float:
+    hinges = []
+    for s, triplets in zip(batch["sphere"], batch["triplets"], strict=True):
+        for a, b, c in triplets.tolist():
+            q_a, q_b, q_c = (batch["places"][i] for i in (a, b, c))
+            positive, negative = (b, c) if (q_b - q_a).norm() < (q_c - q_a).norm() else (c, b)
+            hinges.append(max(0.0, float((1 - s[a] @ s[positive]) - (1 - s[a] @ s[negative])) + 0.5))
+    return sum(hinges) / len(hinges)
+
+
+def literal_orientation(batch) -> float:
+    terms = []
+    for s, triplets in zip(batch["sphere"], batch["triplets"], strict=True):
+        for a, b, c in triplets.tolist():
+            q_a, q_b, q_c = (batch["places"][i] for i in (a, b, c))
+            if a in (b, c):
+                continue  # a repeated point has no direction
+            e_b, e_c = (q_b - q_a) / (q_b - q_a).norm(), (q_c - q_a) / (q_c - q_a).norm()
+            det = float(e_b[0] * e_c[1] - e_b[1] * e_c[0])
+            if abs(det) <= 0.7:
+                continue
+            tangents = []
+            for k in (b, c) if det > 0 else (c, b):
+                step = (s[k] - s[a]) - s[a] * (s[a] @ (s[k] - s[a]))
+                tangents.append(step / step.norm())
+            tau = float(torch.linalg.cross(*tangents) @ s[a])
+            terms.append(max(0.0, 1 - tau) ** 2)
+    return sum(terms) / len(terms)
+
+
+def test_the_losses_are_the_formulas():
+    batch = random_batch()
+    sphere, mask, places = batch["sphere"], batch["mask"], batch["places"]
+    triplets = batch["triplets"], batch["present"]
+    assert 0.2 < mask.float().mean() < 0.8 and batch["present"].all()
+    reconstruction = reconstruction_loss(batch["features"], batch["rebuilt"], mask)
+    assert reconstruction.item() == pytest.approx(literal_reconstruction(batch), abs=1e-5)
+    viewpoint = viewpoint_loss(sphere, mask, view_cosines(batch["bin"] * 45 + 22.5))
+    assert viewpoint.item() == pytest.approx(literal_viewpoint(batch), abs=1e-5)
+    distance = relative_distance_loss(sphere, places, *triplets)
+    assert distance.item() == pytest.approx(literal_distance(batch), abs=1e-5)
+    orientation = orientation_loss(sphere, places, *triplets)
+    assert orientation.item() == pytest.approx(literal_orientation(batch), abs=1e-5)
+
+
+def test_gradients_are_the_losses_derivatives():
+    """Against finite differences, in double precision; points are made unit inside, as the mapper does."""
+    batch = random_batch(torch.float64)
+    mask, places = batch["mask"], batch["places"]
+    triplets = batch["triplets"], batch["present"]
+    cosines = view_cosines(batch["bin"].double() * 45)
+    below = torch.tensor([0, 0, -1.0], dtype=torch.float64)
+    losses = [
+        lambda points: viewpoint_loss(points, mask, cosines),
+        lambda points: relative_distance_loss(points, places, *triplets),
+        lambda points: orientation_loss(points, places, *triplets),
+        lambda points: surface_loss(points, batch["sphere"].roll(1, 1), mask),
+        lambda points: background_loss(points, ~mask, below),
+        lambda points: reconstruction_loss(batch["features"][..., :3], points, mask),
+    ]
+    raw = (batch["sphere"] * 1.7).requires_grad_()
+    for loss in losses:
+        assert torch.autograd.gradcheck(lambda points, loss=loss: loss(normalize(points, dim=-1)), raw)

@@ -12,43 +12,52 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 
-def reconstruction_loss(features: Tensor, rebuilt: Tensor, mask: Tensor) -> Tensor:
+def reconstruction_loss(features: Tensor, rebuilt: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean of `1 - cos` between frozen features and the prototypes' answer, over the batch's foreground patches.
 
     Args:
-        features: `[B, N, D]`.
-        rebuilt: `[B, N, D]`.
-        mask: `[B, N]`.
+        features: `[..., D]`.
+        rebuilt: `[..., D]`.
+        mask: `[...]`; None if the foreground patches alone are given, in a row.
     """
-    return _masked_mean(1 - cosine_similarity(features, rebuilt, dim=-1), mask)
+    error = 1 - cosine_similarity(features, rebuilt, dim=-1)
+    return _masked_mean(error, torch.ones_like(error) if mask is None else mask)
 
 
-def viewpoint_loss(sphere: Tensor, mask: Tensor, views: Tensor) -> Tensor:
+def viewpoint_loss(sphere: Tensor, mask: Tensor, cosines: Tensor) -> Tensor:
     """Mean directions must differ between images as the cameras do.
 
-    `mean over i, j of (m_i . m_j - v_i . v_j)^2`, where `m_i` is the normalised mean of image i's foreground points.
-    Only differences count, so the sphere may turn as a whole. 0.5 is the level of unrelated directions, 1.5 of equal
-    ones (for views spread evenly around the object).
+    `mean over i, j of (m_i . m_j - c_ij)^2`, where `m_i` is the normalised mean of image i's foreground points and
+    `c_ij` the cosine between two cameras. Only differences count, so the sphere may turn as a whole. 0.5 is the level
+    of unrelated directions, 1.5 of equal ones (for views spread evenly around the object).
 
     Args:
         sphere: `[B, N, 3]`.
         mask: `[B, N]`; images without foreground are left out.
-        views: unit vectors `[B, V]` of the cameras, from `view_vectors`.
+        cosines: `[B, B]` from `view_cosines`.
     """
     present = mask.any(dim=1)
     mean = normalize((sphere * mask[..., None]).sum(dim=1), dim=-1)
-    error = (mean @ mean.T - views @ views.T) ** 2
-    return _masked_mean(error, present[:, None] & present[None, :])
+    return _masked_mean((mean @ mean.T - cosines) ** 2, present[:, None] & present[None, :])
 
 
-def view_vectors(azimuth: Tensor, elevation: Tensor | None = None) -> Tensor:
-    """Camera directions from degrees `[B]`: `[B, 2]` by azimuth alone, as in the paper, or `[B, 3]` with elevation."""
-    azimuth = torch.deg2rad(azimuth)
-    circle = torch.stack([azimuth.cos(), azimuth.sin()], dim=-1)
+def view_cosines(azimuth: Tensor, elevation: Tensor | None = None) -> Tensor:
+    """Cosines `[B, B]` of the angles between cameras.
+
+    Of two cameras with known elevation the angle is that between their directions in space; of all others the
+    difference of their azimuths, as in the paper, which knows no elevation.
+
+    Args:
+        azimuth: `[B]` degrees.
+        elevation: `[B]` degrees, NaN where unknown; None if it is unknown for all.
+    """
+    turn = torch.deg2rad(azimuth[:, None] - azimuth[None, :]).cos()
     if elevation is None:
-        return circle
-    elevation = torch.deg2rad(elevation)[..., None]
-    return torch.cat([circle * elevation.cos(), elevation.sin()], dim=-1)
+        return turn
+    known = ~elevation.isnan()
+    up = torch.deg2rad(elevation.nan_to_num())
+    both = torch.outer(up.cos(), up.cos()) * turn + torch.outer(up.sin(), up.sin())
+    return torch.where(known[:, None] & known[None, :], both, turn)
 
 
 def sample_triplets(mask: Tensor, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
