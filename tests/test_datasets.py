@@ -90,7 +90,11 @@ def test_spair_u_has_other_points_on_the_same_pictures(spair):
         ({"kps": {"0": [66, 20]}}, "a.json' has the keypoint '0' at (66, 20), outside the image of 64 x 48 pixels"),
         ({"kps": {"0": [10, float("nan")]}}, "has the keypoint '0' at (10, nan), outside"),
         ({"bndbox": [5, 2, 5, 40]}, "a.json' has a box without size: (5, 2, 5, 40)"),
-        ({"bndbox": [5, 2, 5]}, "a.json' has a size, a box or a keypoint that is not made of numbers"),
+        ({"bndbox": [5, 2, 5]}, "a.json' has a size, a box, a keypoint or a viewpoint that is no number"),
+        ({"azimuth_id": 8}, "a.json' has the azimuth bin 8, which is none of 0 to 7"),
+        ({"azimuth": float("nan")}, "a.json' has the azimuth nan, which is no number of degrees"),
+        ({"azimuth": "left"}, "a.json' has a size, a box, a keypoint or a viewpoint that is no number"),
+        ({"elevation": 91}, "a.json' has the elevation 91, which is not -90 to 90 degrees"),
     ],
 )
 def test_geometry_is_checked_and_broken_pairs_can_be_left_out(spair, changes, message):
@@ -98,6 +102,14 @@ def test_geometry_is_checked_and_broken_pairs_can_be_left_out(spair, changes, me
     refuses(lambda: SPair71k(spair).pairs("test"), message)
     broken = []
     assert SPair71k(spair).pairs("test", broken) == [] and len(broken) == 3 and message in broken[0]
+
+
+def test_masks_made_elsewhere_count_instead_of_the_datasets_own(spair, tmp_path):
+    picture(spair / "Segmentation/bird/b.png", mode="L")
+    picture(tmp_path / "masks/bird/a.png", mode="L")
+    (own, *_), (given, *_) = SPair71k(spair).pairs("test"), SPair71k(spair, masks=tmp_path / "masks").pairs("test")
+    assert own.source.mask is None and own.target.mask == spair / "Segmentation/bird/b.png"
+    assert given.source.mask == tmp_path / "masks/bird/a.png" and given.target.mask is None
 
 
 def test_a_keypoint_on_the_rim_is_inside(spair):
@@ -200,22 +212,43 @@ def test_freiburg_cars(tmp_path):
     broken = []
     FreiburgCars(tmp_path).images("all", broken)
     assert "10_annot.txt' cannot be read" in broken[0] and "0003.jpg" in broken[1]
-    refuses(lambda: FreiburgCars(tmp_path / "images"), "has no folder images")
+    refuses(lambda: FreiburgCars(tmp_path / "images"), "has no folder annotations")
+
+
+def test_freiburgs_archive_has_the_cars_beside_their_annotations(tmp_path):
+    root = tmp_path / "cars"
+    picture(root / "car_007/0001.png")
+    write(root / "annotations/7_annot.txt", "car_007/0001.png 1 2 60 40 45\n")
+    picture(tmp_path / "masks/car/car_007-0001.png", mode="L")
+    (image,) = FreiburgCars(root, masks=tmp_path / "masks").images("all")
+    assert (image.id, image.path) == ("car/car_007-0001", root / "car_007/0001.png")
+    assert (image.azimuth, image.azimuth_bin) == (45, 1)  # the bins' edges are at 0, 45, ...
+    assert image.mask == tmp_path / "masks/car/car_007-0001.png"
 
 
 def test_a_folder_of_ones_own(tmp_path):
     picture(tmp_path / "photos/a.jpg")
     picture(tmp_path / "masks/a.png", mode="L")
-    rows = [{"image": "photos/a.jpg", "category": "mug", "azimuth": "-30", "azimuth_bin": "", "mask": "masks/a.png"}]
-    rows += [{"image": "photos/a.jpg", "category": "cup", "azimuth": "", "azimuth_bin": "3", "mask": ""}]
+    row = {"image": "photos/a.jpg", "category": "mug", "azimuth": "-30", "azimuth_bin": "", "elevation": "12.5"}
+    rows = [{**row, "mask": "masks/a.png"}]
+    rows += [{**row, "category": "cup", "azimuth": "", "azimuth_bin": "3", "elevation": "", "mask": ""}]
     table(tmp_path / "viewpoints.csv", rows)
     mug, cup = Folder(tmp_path).images("all")
     assert Folder(tmp_path).categories == ["cup", "mug"] and (mug.id, cup.id) == ("mug/photos-a", "cup/photos-a")
     assert (mug.azimuth, mug.azimuth_bin, cup.azimuth, cup.azimuth_bin) == (330, 7, None, 3)
+    assert (mug.elevation, cup.elevation) == (12.5, None)
     assert mug.load_mask().all() and cup.mask is None and mug.box is None
+    picture(tmp_path / "better/cup/photos-a.png", mode="L")
+    assert [image.mask for image in Folder(tmp_path, masks=tmp_path / "better").images("all")] == [
+        None,
+        tmp_path / "better/cup/photos-a.png",
+    ]
     for changes, message in (
         ({"azimuth": "nan"}, "viewpoints.csv, line 2' has the azimuth 'nan', which is no number"),
         ({"azimuth": ""}, "line 2' has neither an azimuth nor an azimuth_bin of 0 to 7"),
+        ({"azimuth": "", "azimuth_bin": "8"}, "line 2' has the azimuth bin 8, which is none of 0 to 7"),
+        ({"elevation": "high"}, "line 2' has the elevation 'high', which is no number of degrees"),
+        ({"elevation": "-91"}, "line 2' has the elevation -91.0, which is not -90 to 90 degrees"),
         ({"mask": "masks/b.png"}, "line 2' names the mask 'masks/b.png', which is missing"),
         ({"image": "photos/b.jpg"}, "b.jpg' cannot be read as a picture"),
     ):
@@ -246,4 +279,13 @@ def test_eth80(tmp_path, test_data):
     assert {image.azimuth_bin for image in images if image.elevation == 90} == {None}
     picture(tmp_path / "car/car1.jpg")
     refuses(lambda: Eth80(tmp_path).images("all"), "car1.jpg' is not named like ETH-80's pictures")
-    refuses(lambda: Eth80(tmp_path / "car"), "has no <category>/*.jpg")
+    refuses(lambda: Eth80(tmp_path / "car"), "has no pictures such as car1/car1-090-045.png of ETH-80")
+
+
+def test_eth80s_archive_has_a_folder_for_each_object(tmp_path):
+    picture(tmp_path / "cup10/cup10-090-045.png", size=(256, 256))
+    picture(tmp_path / "cup10/maps/cup10-090-045-map.png", size=(256, 256), mode="L")
+    (image,) = Eth80(tmp_path).images("all")
+    assert Eth80(tmp_path).categories == ["cup"]
+    assert (image.id, image.azimuth, image.azimuth_bin, image.elevation) == ("cup/cup10-090-045", 315, 7, 0)
+    assert image.load_mask().all()

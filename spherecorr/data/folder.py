@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
-from spherecorr.data.reading import check_split, picture_size, read_all, read_csv
+from spherecorr.data.reading import check_record, check_split, find_mask, picture_size, read_all, read_csv
 from spherecorr.data.records import DatasetError, ImageRecord
-
-BINS = range(8)
 
 
 class Folder:
     """Reads a folder with `viewpoints.csv`, pictures and, if there, masks.
 
     The columns are `image` (a path under the folder), `category`, and `azimuth` (degrees of the camera from the
-    object's front towards its left) or `azimuth_bin` (0 to 7, in steps of 45 degrees). A column `mask` (a path under
-    the folder, above 0 on the object) is optional, and so is what stands in it.
+    object's front towards its left) or `azimuth_bin` (0 to 7, in steps of 45 degrees). The columns `elevation` (degrees
+    of the camera above the object's horizon) and `mask` (a path under the folder, above 0 on the object) are optional,
+    and so is what stands in them. Pictures in one folder under the root are taken to show one object.
 
     Args:
         root: the folder.
+        masks: folder of masks to be used instead of the column's; see `masking`.
 
     Raises:
         DatasetError: from any method, when a file is missing or broken; the message names the file.
@@ -28,8 +29,9 @@ class Folder:
     title = "a folder"
     splits = ("all",)
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, masks: str | Path | None = None):
         self.root = Path(root)
+        self.masks = None if masks is None else Path(masks)
         self._table = self.root / "viewpoints.csv"
         if not self._table.is_file():
             raise DatasetError(f"'{self._table}' is missing; it names the pictures and their azimuths.")
@@ -52,11 +54,12 @@ class Folder:
 
     def _record(self, where: str, row: dict[str, str]) -> ImageRecord:
         path, mask = self.root / row["image"], row.get("mask")
-        azimuth, azimuth_bin = _viewpoint(where, row)
+        identity = f"{row['category']}/{Path(row['image']).with_suffix('').as_posix().replace('/', '-')}"
+        azimuth, azimuth_bin = _azimuth(where, row)
         if mask and not (self.root / mask).is_file():
             raise DatasetError(f"'{where}' names the mask '{mask}', which is missing.")
-        return ImageRecord(
-            id=f"{row['category']}/{Path(row['image']).with_suffix('').as_posix().replace('/', '-')}",
+        record = ImageRecord(
+            id=identity,
             path=path,
             size=picture_size(path),
             category=row["category"],
@@ -64,31 +67,44 @@ class Folder:
             keypoints={},
             azimuth_bin=azimuth_bin,
             azimuth=azimuth,
-            mask=self.root / mask if mask else None,
+            elevation=_degrees(where, row, "elevation"),
+            mask=find_mask(identity, self.root / (mask or ""), self.masks),
         )
+        return check_record(record, where)
 
 
-def _viewpoint(where: str, row: dict[str, str]) -> tuple[float | None, int]:
+def _azimuth(where: str, row: dict[str, str]) -> tuple[float | None, int]:
     """Azimuth in 0..360, None where only the bin is given, and the bin."""
-    if row.get("azimuth"):
-        try:
-            azimuth = float(row["azimuth"]) % 360
-            return azimuth, int(azimuth // 45)
-        except ValueError as error:  # no number, or none that is finite
-            raise DatasetError(
-                f"'{where}' has the azimuth '{row['azimuth']}', which is no number of degrees."
-            ) from error
-    given = row.get("azimuth_bin", "")
-    if not (given.isdecimal() and int(given) in BINS):
+    azimuth, given = _degrees(where, row, "azimuth"), row.get("azimuth_bin", "")
+    if azimuth is not None:
+        return azimuth % 360, int(azimuth % 360 // 45)
+    if not given.isdecimal():
         raise DatasetError(f"'{where}' has neither an azimuth nor an azimuth_bin of 0 to 7.")
     return None, int(given)
 
 
+def _degrees(where: str, row: dict[str, str], column: str) -> float | None:
+    """The number in a column, None where there is nothing."""
+    if not row.get(column):
+        return None
+    try:
+        degrees = float(row[column])
+    except ValueError:
+        degrees = math.nan
+    if not math.isfinite(degrees):
+        raise DatasetError(f"'{where}' has the {column} '{row[column]}', which is no number of degrees.")
+    return degrees
+
+
 class Eth80:
-    """Reads ETH-80's pictures `<category>/<category><instance>-<polar>-<azimuth>.jpg`, masks in `<category>/masks`.
+    """Reads ETH-80's pictures `car1/car1-090-045.png` with masks `car1/maps/car1-090-045-map.png`, as in its archive.
+
+    The folders may also be named by category alone, and masks lie in `masks` under their pictures' names. The name of
+    a picture says its category, instance, polar angle and azimuth.
 
     Args:
         root: the folder.
+        masks: folder of masks to be used instead of its own; see `masking`.
 
     Raises:
         DatasetError: from any method, when a file is missing or has another name; the message names the file.
@@ -97,15 +113,17 @@ class Eth80:
     title = "ETH-80"
     splits = ("all",)
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, masks: str | Path | None = None):
         self.root = Path(root)
-        if not any(self.root.glob("*/*.jpg")):
-            raise DatasetError(f"'{self.root}' has no <category>/*.jpg: it is not in the layout expected of ETH-80.")
+        self.masks = None if masks is None else Path(masks)
+        self._paths = sorted(path for path in self.root.glob("*/*") if path.suffix in (".jpg", ".png"))
+        if not self._paths:
+            raise DatasetError(f"'{self.root}' has no pictures such as car1/car1-090-045.png of ETH-80.")
 
     @property
     def categories(self) -> list[str]:
         """Names of the categories, sorted."""
-        return sorted({path.parent.name for path in self.root.glob("*/*.jpg")})
+        return sorted({_eth80_category(path) for path in self._paths})
 
     def images(self, split: str, broken: list[str] | None = None) -> list[ImageRecord]:
         """Every picture, sorted by name.
@@ -115,14 +133,17 @@ class Eth80:
             broken: a list that gets a sentence for every picture that cannot be used, instead of an error.
         """
         check_split(split, self.splits, self.title)
-        return read_all(self._record, sorted(self.root.glob("*/*.jpg")), broken)
+        return read_all(self._record, self._paths, broken)
 
     def _record(self, path: Path) -> ImageRecord:
         azimuth, elevation = eth80_viewpoint(path)
-        category = path.parent.name
-        mask = path.parent / "masks" / f"{path.stem}.png"
+        category = _eth80_category(path)
+        identity = f"{category}/{path.stem}"
+        own = path.parent / "maps" / f"{path.stem}-map.png"
+        if not own.is_file():
+            own = path.parent / "masks" / f"{path.stem}.png"
         return ImageRecord(
-            id=f"{category}/{path.stem}",
+            id=identity,
             path=path,
             size=picture_size(path),
             category=category,
@@ -131,8 +152,12 @@ class Eth80:
             azimuth_bin=None if azimuth is None else int(azimuth // 45),
             azimuth=azimuth,
             elevation=elevation,
-            mask=mask if mask.exists() else None,
+            mask=find_mask(identity, own, self.masks),
         )
+
+
+def _eth80_category(path: Path) -> str:
+    return path.parent.name.rstrip("0123456789")
 
 
 def eth80_viewpoint(path: Path) -> tuple[float | None, float]:

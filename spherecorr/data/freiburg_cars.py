@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spherecorr.data.reading import check_record, check_split, picture_size, read_all, read_text
+from spherecorr.data.reading import check_record, check_split, find_mask, picture_size, read_all, read_text
 from spherecorr.data.records import DatasetError, ImageRecord
 
 CATEGORY = "car"
+ANNOTATIONS, MASKS = "annotations", "instance_masks"
 
 
 class FreiburgCars:
     """Reads a folder with `images/<car_id>/*`, `annotations/<n>_annot.txt` and, if there, `instance_masks/<car_id>/*`.
 
-    `<n>` is the number at the end of the car's id, without leading zeros. A line of an annotation is
-    `name x0 y0 x1 y1 azimuth`, where name is `<car_id>/<file>` and the rest whole numbers. Azimuths are taken as they
-    are written, in degrees; from which side they count is not documented. Masks are PNG files named as the pictures.
+    Without a folder `images`, the cars' folders lie beside `annotations`, as in the archive. `<n>` is the number at the
+    end of the car's id, without leading zeros. A line of an annotation is `name x0 y0 x1 y1 azimuth`, where name is
+    `<car_id>/<file>` and the rest whole numbers. Azimuths are taken as they are written, in degrees; from which side
+    they count is not documented. Masks are PNG files named as the pictures.
 
     Args:
         root: the folder.
+        masks: folder of masks to be used instead of `instance_masks`; see `masking`.
 
     Raises:
         DatasetError: from any method, when a file is missing or broken; the message names the file.
@@ -28,11 +31,12 @@ class FreiburgCars:
     splits = ("all",)
     categories = (CATEGORY,)
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, masks: str | Path | None = None):
         self.root = Path(root)
-        for name in ("images", "annotations"):
-            if not (self.root / name).is_dir():
-                raise DatasetError(f"'{self.root}' has no folder {name}: it is not in the layout of {self.title}.")
+        self.masks = None if masks is None else Path(masks)
+        self._pictures = self.root / "images" if (self.root / "images").is_dir() else self.root
+        if not (self.root / ANNOTATIONS).is_dir():
+            raise DatasetError(f"'{self.root}' has no folder {ANNOTATIONS}: it is not in the layout of {self.title}.")
 
     def images(self, split: str, broken: list[str] | None = None) -> list[ImageRecord]:
         """Every annotated image, car by car.
@@ -42,7 +46,8 @@ class FreiburgCars:
             broken: a list that gets a sentence for every car or line that cannot be read, instead of an error.
         """
         check_split(split, self.splits, self.title)
-        cars = sorted(path.name for path in (self.root / "images").iterdir() if path.is_dir())
+        folders = (path.name for path in self._pictures.iterdir() if path.is_dir())
+        cars = sorted(name for name in folders if name not in (ANNOTATIONS, MASKS))
         lines = read_all(self._lines, cars, broken)
         return read_all(lambda line: self._record(*line), [line for car in lines for line in car], broken)
 
@@ -50,8 +55,8 @@ class FreiburgCars:
         """Where each line of a car's annotation stands, and its text."""
         number = car[len(car.rstrip("0123456789")) :][-2:]
         if not number:
-            raise DatasetError(f"'{self.root / 'images' / car}' has no number at its end, which names its annotation.")
-        path = self.root / "annotations" / f"{int(number)}_annot.txt"
+            raise DatasetError(f"'{self._pictures / car}' has no number at its end, which names its annotation.")
+        path = self.root / ANNOTATIONS / f"{int(number)}_annot.txt"
         lines = read_text(path).splitlines()
         return [(f"{path}, line {i}", line) for i, line in enumerate(lines, start=1) if line.strip()]
 
@@ -62,10 +67,10 @@ class FreiburgCars:
             car, file = name.split("/")
         except ValueError as error:
             raise DatasetError(f"'{where}' is not of the form car/file x0 y0 x1 y1 azimuth (integers).") from error
-        path = self.root / "images" / car / file
-        mask = self.root / "instance_masks" / car / f"{path.stem}.png"
+        path = self._pictures / car / file
+        identity = f"{CATEGORY}/{car}-{path.stem}"
         record = ImageRecord(
-            id=f"{CATEGORY}/{car}-{path.stem}",
+            id=identity,
             path=path,
             size=picture_size(path),
             category=CATEGORY,
@@ -73,6 +78,6 @@ class FreiburgCars:
             keypoints={},
             azimuth_bin=azimuth % 360 // 45,
             azimuth=azimuth % 360,
-            mask=mask if mask.exists() else None,
+            mask=find_mask(identity, self.root / MASKS / car / f"{path.stem}.png", self.masks),
         )
         return check_record(record, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,8 +100,20 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise DatasetError(f"'{path}' cannot be read as a picture ({error}).") from error
 
 
+def find_mask(identity: str, own: Path, masks: Path | None) -> Path | None:
+    """Path of an image's mask, None where it has none.
+
+    Args:
+        identity: of the image, `category/stem`.
+        own: where the dataset itself would have the mask.
+        masks: a folder of masks made elsewhere, `<identity>.png`, which then counts instead; None for the dataset's.
+    """
+    path = own if masks is None else masks / f"{identity}.png"
+    return path if path.is_file() else None
+
+
 def check_record(record: ImageRecord, where: str | Path) -> ImageRecord:
-    """Return the record if its box has a size and its keypoints lie on the image.
+    """Return the record if its box has a size, its keypoints lie on the image, and its viewpoint is a direction.
 
     A keypoint may lie one pixel outside: some annotations count pixels from 0, some from 1.
 
@@ -124,8 +137,14 @@ def check_record(record: ImageRecord, where: str | Path) -> ImageRecord:
             if not (-1 <= x <= width + 1 and -1 <= y <= height + 1):
                 place = f"({x:g}, {y:g}), outside the image of {width} x {height} pixels"
                 raise DatasetError(f"'{where}' has the keypoint '{name}' at {place}.")
+        if record.azimuth_bin is not None and record.azimuth_bin not in range(8):
+            raise DatasetError(f"'{where}' has the azimuth bin {record.azimuth_bin}, which is none of 0 to 7.")
+        if record.azimuth is not None and not math.isfinite(record.azimuth):
+            raise DatasetError(f"'{where}' has the azimuth {record.azimuth}, which is no number of degrees.")
+        if record.elevation is not None and not -90 <= record.elevation <= 90:
+            raise DatasetError(f"'{where}' has the elevation {record.elevation}, which is not -90 to 90 degrees.")
     except DatasetError:
         raise
     except (TypeError, ValueError) as error:
-        raise DatasetError(f"'{where}' has a size, a box or a keypoint that is not made of numbers.") from error
+        raise DatasetError(f"'{where}' has a size, a box, a keypoint or a viewpoint that is no number.") from error
     return record

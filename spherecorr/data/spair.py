@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from spherecorr.data.reading import check_record, check_split, read_all, read_json
+from spherecorr.data.reading import check_record, check_split, find_mask, read_all, read_json
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 
 SPLITS = ("trn", "val", "test")
@@ -19,6 +19,7 @@ class SPair71k:
     Args:
         root: the folder.
         layout: "large" lists all pairs, "small" the subset that SPair-71k publishes for quick trials.
+        masks: folder of masks to be used instead of `Segmentation`; see `masking`.
 
     Raises:
         DatasetError: from any method, when a file is missing or lacks a key; the message names the file.
@@ -27,9 +28,10 @@ class SPair71k:
     title = "SPair-71k"
     image_folder, pair_folder = "ImageAnnotation", "PairAnnotation"
 
-    def __init__(self, root: str | Path, layout: Literal["large", "small"] = "large"):
+    def __init__(self, root: str | Path, layout: Literal["large", "small"] = "large", masks: str | Path | None = None):
         self.root = Path(root)
         self.layout = layout
+        self.masks = None if masks is None else Path(masks)
         if not (self.root / self.image_folder).is_dir():
             raise DatasetError(f"'{self.root}' has no folder {self.image_folder}: it is not in {self.title}'s layout.")
         self._images: dict[str, ImageRecord] = {}
@@ -126,7 +128,8 @@ class SPair71k:
                 keypoints=keypoints,
                 azimuth_bin=annotation["azimuth_id"],
                 azimuth=annotation.get("azimuth"),
-                mask=mask if mask.exists() else None,
+                elevation=annotation.get("elevation"),
+                mask=find_mask(identity, mask, self.masks),
                 surface=surface if surface.exists() else None,
             )
         except KeyError as error:
