@@ -2,7 +2,8 @@
 
 The teacher's patch tokens of some layers are standardised, joined and reduced by PCA to the student's width; the
 student's own last tokens are to point the same way (cosine). The student sees pictures with changed colours, the
-teacher the clean ones. No label of any kind is used.
+teacher the clean ones. It begins with random weights, or as the teacher's own first blocks. No label of any kind is
+used.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import timm
+import timm.data
 import torch
 from safetensors.torch import save
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, normalize
 
 from spherecorr.backbones import Backbone
 from spherecorr.files import write_whole
@@ -83,6 +87,44 @@ def make_student(settings: PretrainSettings) -> nn.Module:
     )
 
 
+def first_blocks(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
+    """A student with the teacher's own patch embedding and first blocks: a far better beginning than random weights.
+
+    Raises:
+        ValueError: the teacher is of another architecture, or not as deep.
+    """
+    student, weights = make_student(settings), dict(teacher.model.state_dict())
+    wanted = student.state_dict()
+    alien = [
+        name
+        for name in wanted
+        if name != "pos_embed" and getattr(weights.get(name), "shape", None) != wanted[name].shape
+    ]
+    if alien:
+        raise ValueError(
+            f"A student can begin as its teacher's first blocks only if it is of the same architecture and no deeper: "
+            f"the teacher has no {alien[0]} like that of '{settings.architecture}' with {settings.depth} blocks."
+        )
+    prefix = student.num_prefix_tokens
+    weights["pos_embed"] = resample_abs_pos_embed(
+        weights["pos_embed"],
+        student.patch_embed.grid_size,
+        teacher.model.patch_embed.grid_size,
+        num_prefix_tokens=prefix,
+    )
+    student.load_state_dict({name: weights[name].cpu() for name in wanted})
+    _take_own_pixels(student.patch_embed.proj, timm.data.resolve_model_data_config(teacher.model))
+    return student
+
+
+@torch.no_grad()
+def _take_own_pixels(projection: nn.Conv2d, teachers: dict) -> None:
+    """Fold the change from the teacher's mean and deviation of the pixels to the student's into the first layer."""
+    mean, deviation = torch.tensor(teachers["mean"]), torch.tensor(teachers["std"])
+    projection.bias += (projection.weight.sum(dim=(2, 3)) * ((MEAN - mean) / deviation)).sum(dim=1)
+    projection.weight *= (DEVIATION / deviation)[:, None, None]
+
+
 def teacher_targets(
     images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int, tick: Callable = iter
 ) -> Targets:
@@ -115,27 +157,32 @@ def teacher_targets(
     return Targets(pictures, tokens)
 
 
-def distil(targets: Targets, settings: PretrainSettings, report: Callable[[str], None] = print) -> nn.Module:
+def distil(
+    targets: Targets,
+    settings: PretrainSettings,
+    report: Callable[[str], None] = print,
+    student: nn.Module | None = None,
+) -> nn.Module:
     """Train a student on the teacher's answers.
 
     Args:
         targets: from `teacher_targets`.
         settings: see there.
         report: gets a line of text every 50 steps.
+        student: what to begin with, for example `first_blocks`; random weights by default.
     """
-    student = make_student(settings).train()
+    student = (student or make_student(settings)).train()
     optimiser = torch.optim.AdamW(student.parameters(), weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.steps, pct_start=0.05, cycle_momentum=False
     )
     rng = np.random.default_rng(settings.seed)
+    turn = _nearest_turn(student, targets, settings)
     losses = []
     for step in range(settings.steps):
         pictures, wanted = _batch(targets, settings, rng, whole=step % 4 == 3)
-        pixels = (_change_colours(pictures, rng) - MEAN) / DEVIATION
-        with torch.autocast("cpu", torch.bfloat16):
-            answer = student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)[0]
-        loss = (1 - nn.functional.cosine_similarity(answer.float(), wanted, dim=1)).mean()
+        wanted = torch.einsum("de,behw->bdhw", turn, wanted)
+        loss = (1 - cosine_similarity(_answer(student, _change_colours(pictures, rng)), wanted, dim=1)).mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -145,6 +192,29 @@ def distil(targets: Targets, settings: PretrainSettings, report: Callable[[str],
         if step % 50 == 49:
             report(f"step {step + 1}/{settings.steps}  1 - cos {np.mean(losses[-50:]):.4f}")
     return student.eval()
+
+
+def _answer(student: nn.Module, pictures: Tensor) -> Tensor:
+    """The student's tokens `[b, D, h, w]` for pictures `[b, 3, s, s]` in 0..1."""
+    with torch.autocast("cpu", torch.bfloat16):
+        pixels = (pictures - MEAN) / DEVIATION
+        return student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)[0].float()
+
+
+@torch.no_grad()
+def _nearest_turn(student: nn.Module, targets: Targets, settings: PretrainSettings) -> Tensor:
+    """The orthogonal matrix `[D, D]` that brings the targets nearest to the student's first answers (Procrustes).
+
+    Only angles between tokens matter, and a rotation keeps them: the student need not learn one.
+    """
+    rng = np.random.default_rng(settings.seed)
+    products = torch.zeros(student.num_features, student.num_features)
+    for _ in range(8):
+        pictures, wanted = _batch(targets, settings, rng, whole=True)
+        answer = normalize(_answer(student, pictures), dim=1)
+        products += torch.einsum("bdhw,behw->de", answer, normalize(wanted, dim=1))
+    left, _, right = torch.linalg.svd(products)
+    return left @ right
 
 
 def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -> None:

@@ -17,6 +17,7 @@ from spherecorr.pretraining import (
     _batch,
     _change_colours,
     distil,
+    first_blocks,
     make_student,
     save_student,
     teacher_targets,
@@ -106,6 +107,51 @@ def test_the_seed_decides_everything(targets):
     first, again, other = (distil(targets, replace(SETTINGS, seed=seed)).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["blocks.1.mlp.fc1.weight"], other["blocks.1.mlp.fc1.weight"])
+
+
+@pytest.fixture(scope="module")
+def alike():
+    """A teacher of the student's own architecture, with another size and other pixels than the student's."""
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224",
+        depth=4,
+        img_size=32,
+        num_classes=0,
+        dynamic_img_size=True,
+        pretrained_cfg_overlay=IMAGENET,
+    )
+    return Backbone(model, "alike", device="cpu", layer=1)
+
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def test_a_student_can_begin_as_the_teachers_first_blocks(alike):
+    """Both resize the same position embedding, so before training they answer alike on the same bytes."""
+    student = first_blocks(alike, SETTINGS)
+    assert len(student.blocks) == 2 and student.patch_embed.grid_size == (4, 4)
+    pictures = np.random.default_rng(0).integers(0, 256, size=(2, 64, 64, 3), dtype=np.uint8)
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        answer = student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)[0]
+    torch.testing.assert_close(answer, alike.extract(pictures), atol=1e-4, rtol=1e-4)
+
+
+def test_the_first_blocks_are_a_better_beginning(alike, images):
+    """With the teacher's own layer as the target, up to a rotation that is found before the first step."""
+    settings = replace(SETTINGS, layers=(1,), steps=50, learning_rate=1e-4)
+    targets = teacher_targets(images, alike, settings, WIDTH)
+    losses = {}
+    for name, student in (("random", None), ("first blocks", first_blocks(alike, settings))):
+        distil(targets, settings, lambda line, name=name: losses.update({name: float(line.split()[-1])}), student)
+    assert losses["first blocks"] < 0.5 * losses["random"]
+
+
+@pytest.mark.parametrize("change", [{"depth": 5}, {"architecture": "vit_small_patch16_224"}])
+def test_only_a_teacher_alike_lends_its_blocks(alike, change):
+    with pytest.raises(ValueError, match="only if it is of the same architecture and no deeper: the teacher has no "):
+        first_blocks(alike, replace(SETTINGS, **change))
 
 
 def test_a_saved_student_is_a_backbone_with_the_same_features(trained, targets, tmp_path):
