@@ -111,14 +111,29 @@ def pad(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     Raises:
         ValueError: `resolution` is not a multiple of `patch`.
     """
-    if resolution % patch:
-        raise ValueError(f"Resolution {resolution} is not a multiple of the patch size {patch}.")
+    cells = _whole_cells(resolution, patch)
     width, height = image_size
     factor = resolution / max(width, height)
     new_width, new_height = (max(1, round(side * factor)) for side in (width, height))
-    cells = resolution // patch
     offset = (float((resolution - new_width) // 2), float((resolution - new_height) // 2))
     return Framing(image_size, (cells, cells), patch, (new_width / width, new_height / height), offset)
+
+
+def stretch(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+    """Frame the image stretched to a square of `resolution` pixels, as the paper does with its crops in training.
+
+    Raises:
+        ValueError: `resolution` is not a multiple of `patch`.
+    """
+    cells = _whole_cells(resolution, patch)
+    width, height = image_size
+    return Framing(image_size, (cells, cells), patch, (resolution / width, resolution / height))
+
+
+def _whole_cells(resolution: int, patch: int) -> int:
+    if resolution % patch:
+        raise ValueError(f"Resolution {resolution} is not a multiple of the patch size {patch}.")
+    return resolution // patch
 
 
 def frame_image(image: Image.Image, framing: Framing) -> np.ndarray:

@@ -1,16 +1,32 @@
-"""What a training step takes: views of images with their features and labels."""
+"""What a training step takes: views of some images as patch features, with what is known of every patch.
+
+The views come from tensors, from a feature store, or fresh from the pictures with the backbone in the loop.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
+
+from spherecorr.backbones import Backbone
+from spherecorr.crops import Crop
+from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.extraction import cut_views
+from spherecorr.store import FeatureStore, StoreError, StoreSettings
+
+BIN = 45.0  # degrees
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One view each of B images, N patches in the views.
+    """One view of each of B images, N patches each.
 
     Attributes:
         features: float `[B, N, D]`.
@@ -32,13 +48,13 @@ class Batch:
 
 
 class TrainingViews(Protocol):
-    """Images to train on, from a store or with the backbone in the loop.
+    """M images of which views can be drawn.
 
     Attributes:
         categories: names.
         grid: (columns, rows) of every view.
-        feature_dim: D.
-        has_surface: True if surface points are known for some images.
+        feature_dim: channels D.
+        has_surface: whether the surface is known of any image.
     """
 
     categories: tuple[str, ...]
@@ -48,6 +64,7 @@ class TrainingViews(Protocol):
 
     def __len__(self) -> int:
         """Images, not views."""
+        ...
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
         """Draw one view of each image.
@@ -57,3 +74,181 @@ class TrainingViews(Protocol):
             seeds: int `[B]`, one per image: all chance that enters a view comes from its own seed, so that a batch
                 split over several processes holds the views of the whole one.
         """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What is known of M images as a whole.
+
+    Attributes:
+        azimuth: float `[M]` degrees.
+        elevation: float `[M]` degrees, NaN where unknown.
+        category: int `[M]`, index into `categories`.
+        categories: names.
+    """
+
+    azimuth: Tensor
+    elevation: Tensor
+    category: Tensor
+    categories: tuple[str, ...]
+
+
+def annotations(records: Sequence[ImageRecord], categories: Sequence[str] | None = None) -> Annotations:
+    """Read viewpoints and categories; an azimuth that is known by its bin alone stands in the bin's middle.
+
+    Args:
+        records: images; no mirror images, which would exchange left and right.
+        categories: names in the order of their numbers; by default those of the records, sorted.
+
+    Raises:
+        DatasetError: no records, or one without mask or azimuth, or of a category that is not among the names.
+    """
+    if not records:
+        raise DatasetError("There are no images to train on.")
+    names = tuple(sorted({record.category for record in records}) if categories is None else categories)
+    for record in records:
+        if record.mask is None:
+            raise DatasetError(f"'{record.path}' has no mask; training needs one for every image.")
+        if record.azimuth is None and record.azimuth_bin is None:
+            raise DatasetError(f"'{record.path}' has no azimuth; a sphere is trained on images with a viewpoint.")
+        if not math.isfinite(_azimuth(record)) or not math.isfinite(record.elevation or 0):
+            raise DatasetError(f"'{record.path}' has an azimuth or elevation that is no finite number of degrees.")
+        if record.category not in names:
+            raise DatasetError(
+                f"'{record.path}' is of the category '{record.category}', which is not trained; "
+                f"there are {', '.join(names)}."
+            )
+    return Annotations(
+        torch.tensor([_azimuth(record) for record in records], dtype=torch.float32),
+        torch.tensor([math.nan if r.elevation is None else r.elevation for r in records], dtype=torch.float32),
+        torch.tensor([names.index(record.category) for record in records]),
+        names,
+    )
+
+
+def _azimuth(record: ImageRecord) -> float:
+    return (record.azimuth_bin + 0.5) * BIN if record.azimuth is None else record.azimuth
+
+
+class TensorViews:
+    """Views whose features are at hand; see `TrainingViews`.
+
+    Args:
+        features: float `[S, V, N, D]`, V views of each of S images; usually float16.
+        labels: float `[S, V, N, 5]`, see `crops.cell_labels`.
+        known: of the M images to train on.
+        grid: (columns, rows), with N cells.
+        places: int `[M]`, which of the S images they are; by default all, in order.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        known: Annotations,
+        grid: tuple[int, int],
+        places: Tensor | None = None,
+    ):
+        self.features, self.labels, self.known, self.grid = features, labels, known, grid
+        self.places = torch.arange(len(features)) if places is None else places
+        self.categories, self.feature_dim = known.categories, features.shape[-1]
+        self.has_surface = bool(labels[..., 2:].any())
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def batch(self, images: Tensor, seeds: Tensor) -> Batch:
+        """See `TrainingViews`; the batch lies where the features lie."""
+        device, views = self.features.device, self.features.shape[1]
+        chosen = self.places[images].to(device), (seeds % views).to(device)
+        return _batch(self.features[chosen], self.labels[chosen], self.known, images)
+
+
+class StoredViews(TensorViews):
+    """Views from a feature store; see `TrainingViews`.
+
+    Args:
+        store: made with labels.
+        records: images in the store, the ones to train on.
+        categories: see `annotations`.
+        device: where batches are wanted. On the CPU the features stay on disk; a GPU takes all of them into its memory.
+
+    Raises:
+        StoreError: the store has no labels, or lacks an image.
+        DatasetError: see `annotations`.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        records: Sequence[ImageRecord],
+        categories: Sequence[str] | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        if store.labels is None:
+            raise StoreError(f"The store '{store.folder}' has no labels for training; extract with --labels.")
+        known = annotations(records, categories)
+        order = {name: place for place, name in enumerate(store.ids)}
+        for record in records:
+            if record.id not in order:
+                raise StoreError(f"The store '{store.folder}' lacks '{record.path}'; extract it with all images.")
+        shape = (len(store), store.settings.views, -1)
+        features, labels = (
+            torch.from_numpy(values).unflatten(0, shape).to(device) for values in (store.features, store.labels)
+        )
+        grid = store.settings.frame((store.settings.resolution,) * 2).grid
+        super().__init__(features, labels, known, grid, torch.tensor([order[record.id] for record in records]))
+
+
+class LiveViews:
+    """Fresh views at every step, with the backbone in the loop; see `TrainingViews`.
+
+    Args:
+        records: images with masks.
+        backbone: frozen; batches lie on its device.
+        resolution: side of the square input in pixels.
+        crop: see `crops.crop_box`.
+        smallest_crop: see `crops.crop_box`.
+        categories: see `annotations`.
+
+    Raises:
+        StoreError: see `StoreSettings`.
+        DatasetError: see `annotations`; from `batch` also for a broken file.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        backbone: Backbone,
+        resolution: int,
+        crop: Crop = "resized",
+        smallest_crop: float = 1.0,
+        categories: Sequence[str] | None = None,
+    ):
+        self.known = annotations(records, categories)
+        self.records, self.backbone = records, backbone
+        self.settings = StoreSettings(backbone.source, resolution, crop=crop, smallest_crop=smallest_crop, labels=True)
+        self.categories, self.feature_dim = self.known.categories, backbone.source.dim
+        self.grid = self.settings.frame((resolution, resolution)).grid
+        self.has_surface = any(record.surface for record in records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def batch(self, images: Tensor, seeds: Tensor) -> Batch:
+        """See `TrainingViews`."""
+
+        def cut(image: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+            return cut_views(self.records[image], self.settings, np.random.default_rng(seed))
+
+        with ThreadPoolExecutor() as pool:
+            inputs, labels = zip(*pool.map(cut, images.tolist(), seeds.tolist()), strict=True)
+        features = self.backbone.extract(np.concatenate(inputs)).flatten(2).mT
+        return _batch(features, torch.from_numpy(np.concatenate(labels)).to(features.device), self.known, images)
+
+
+def _batch(features: Tensor, labels: Tensor, known: Annotations, images: Tensor) -> Batch:
+    """Put together features `[B, N, D]`, labels `[B, N, 5]` and what is known of the images `[B]`."""
+    whole = (values[images].to(features.device) for values in (known.azimuth, known.elevation, known.category))
+    return Batch(features.float(), labels[..., 0] > 0.5, labels[..., 1] > 0, labels[..., 2:].float(), *whole)

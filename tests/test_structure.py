@@ -33,6 +33,10 @@ ARROWS = {
     "tables": set(),
     "report": {"files", "tables"},
     "summary": {"averages", "report", "scoring"},
+    "crops": {"data", "geometry", "images"},
+    "store": {"crops", "features", "geometry"},
+    "extraction": {"backbones", "crops", "data", "files", "geometry", "store"},
+    "training_data": {"backbones", "crops", "data", "extraction", "store"},
     "evaluation": RESULTS | {"data", "metrics", "scoring"},
     "pretraining": MODELS | {"backbones", "data", "render"},
     "training": RESULTS | {"data", "evaluation", "metrics", "render"},
@@ -40,10 +44,11 @@ ARROWS = {
     "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "cli_base": set(),
-    "cli_data": {"cli_base", "data"},
+    "cli_data": {"cli_base", "data", "device", "masking"},
+    "cli_download": {"backbones", "cli_base", "cli_data", "data"},
     "cli_render": {"cli_base", "render"},
     "cli_train": RESULTS | {"cli_base", "data", "evaluation", "pretraining", "training"},
-    "cli": RESULTS | {"cli_base", "cli_data", "cli_render", "cli_train", "views", "ui"},
+    "cli": RESULTS | {"cli_base", "cli_data", "cli_download", "cli_render", "cli_train", "views", "ui"},
 }
 
 

@@ -1,0 +1,194 @@
+"""Features on disk: a memory map of patch tokens, and an index that says what they are.
+
+A store is a folder with `features.npy` (float16 `[T, D]`, the tokens of all images and views one after the other),
+`labels.npy` if it is meant for training (float16 `[T, 5]`, see `crops.cell_labels`) and `index.json`. It is written by
+`extraction.extract`, and lies in `FOLDER.partial` until it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from spherecorr.crops import Crop
+from spherecorr.features import FeatureMap, FeatureSource
+from spherecorr.geometry import Framing, fit, pad, stretch
+
+INDEX, PROGRESS, FEATURES, TAUGHT = "index.json", "progress.json", "features.npy", "labels.npy"
+
+
+class StoreError(ValueError):
+    """A store that cannot be made or used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What a store holds.
+
+    Attributes:
+        source: model and tokens.
+        resolution: long side of the model's input in pixels.
+        framing: of whole pictures: "pad" to a square, or "fit", which keeps the aspect ratio.
+        views: of each picture.
+        crop: what a view shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
+            square; see `crops.crop_box`.
+        smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
+        labels: also store what training needs to know of each cell.
+        seed: of the crops.
+    """
+
+    source: FeatureSource
+    resolution: int
+    framing: Literal["pad", "fit"] = "pad"
+    views: int = 1
+    crop: Crop = "whole"
+    smallest_crop: float = 1.0
+    labels: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.resolution < self.source.patch:
+            raise StoreError(
+                f"Resolution {self.resolution} is smaller than one patch, which has {self.source.patch} pixels."
+            )
+        if self.views < 1 or (self.views > 1 and self.crop == "whole"):
+            raise StoreError("A picture has one view or more; several differ only with the crop 'square' or 'resized'.")
+        if not 0 < self.smallest_crop <= 1:
+            raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
+        if self.framing == "fit" and (self.labels or self.crop != "whole"):
+            raise StoreError("Training takes squares: labels and crops go with the framing 'pad', not with 'fit'.")
+        self.frame((self.resolution, self.resolution))  # refuses a resolution that is no multiple of the patch
+
+    def frame(self, size: tuple[int, int]) -> Framing:
+        """How a view of (width, height) pixels becomes a grid of cells."""
+        frame = stretch if self.crop == "resized" else {"fit": fit, "pad": pad}[self.framing]
+        return frame(size, self.resolution, self.source.patch)
+
+
+class FeatureStore(Mapping[str, FeatureMap]):
+    """The features of many images, on disk; what is not touched is not read.
+
+    Args:
+        folder: written by `extract`.
+        expected: settings that the store must have been made with; None takes any.
+
+    Attributes:
+        folder: where it lies.
+        settings: what it was made with.
+        ids: of the images, in order.
+        features: float16 `[T, D]` on the memory map: the tokens by image, view and cell, in this order.
+        labels: float16 `[T, 5]` likewise, see `crops.cell_labels`; None if the store holds none.
+
+    Raises:
+        StoreError: there is no store, or it is incomplete, damaged or made with other settings.
+    """
+
+    def __init__(self, folder: str | Path, expected: StoreSettings | None = None):
+        self.folder = Path(folder)
+        index = read_index(self.folder)
+        self.settings = settings_of(index)
+        if expected is not None:
+            check_settings(self.folder, self.settings, expected)
+        self._images = {image["id"]: image for image in index["images"]}
+        self.ids = tuple(self._images)
+        # Copy on write: the arrays can become tensors, and nothing written to them reaches the files.
+        self.features = open_array(self.folder / FEATURES, "c")
+        self.labels = open_array(self.folder / TAUGHT, "c") if self.settings.labels else None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._images
+
+    def __getitem__(self, image_id: str) -> FeatureMap:
+        """The features of an image; `features` is a view on the memory map.
+
+        Raises:
+            KeyError: the store has no such image.
+            StoreError: the store holds crops for training.
+        """
+        if self.settings.crop != "whole":
+            raise StoreError(f"The store '{self.folder}' holds crops for training; matching takes whole images.")
+        framing = Framing(**_with_tuples(self._images[image_id]["framing"]))
+        columns, rows = framing.grid
+        features = torch.from_numpy(self.tokens(image_id)).T.unflatten(1, (rows, columns))
+        return FeatureMap(features, framing, self.settings.source)
+
+    def tokens(self, image_id: str, view: int = 0) -> np.ndarray:
+        """Float16 `[H * W, D]` of a view, row by row, on the memory map."""
+        image = self._images[image_id]
+        columns, rows = image["framing"]["grid"]
+        first = image["first"] + view * rows * columns
+        return self.features[first : first + rows * columns]
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a store lies until it is whole."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a store.
+
+    Raises:
+        StoreError: there is none, it is incomplete, or it is damaged.
+    """
+    try:
+        return json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"'{folder / INDEX}' is damaged; delete '{folder}' and extract again.") from error
+    except OSError as error:
+        partial = partial_folder(folder)
+        if not (partial / INDEX).is_file():
+            raise StoreError(f"There is no feature store in '{folder}'; `spherecorr extract` makes one.") from error
+        done, total = read_progress(partial), len(read_index(partial)["images"])
+        raise StoreError(
+            f"The store '{folder}' is incomplete, with {done:,} of {total:,} images; "
+            "the command that began it, given again, goes on."
+        ) from error
+
+
+def read_progress(partial: Path) -> int:
+    """How many images an unfinished store has."""
+    return json.loads((partial / PROGRESS).read_text())["images"]
+
+
+def settings_of(index: dict[str, Any]) -> StoreSettings:
+    """The settings in an index."""
+    settings = index["settings"]
+    return StoreSettings(**{**settings, "source": FeatureSource(**settings["source"])})
+
+
+def open_array(path: Path, mode: Literal["c", "r+"]) -> np.ndarray:
+    """Map an array of a store into memory.
+
+    Raises:
+        StoreError: the file is missing or cut off.
+    """
+    try:
+        return np.load(path, mmap_mode=mode)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"'{path}' is missing or damaged; delete '{path.parent}' and extract again.") from error
+
+
+def check_settings(folder: Path, found: StoreSettings, expected: StoreSettings) -> None:
+    """Refuse a store that was made with other settings than expected; the sentence names both."""
+    made, asked = ({**asdict(settings), **asdict(settings.source)} for settings in (found, expected))
+    others = [name for name in made if name != "source" and made[name] != asked[name]]
+    if others:
+        said, wanted = (", ".join(f"{name} {settings[name]}" for name in others) for settings in (made, asked))
+        raise StoreError(f"The store '{folder}' has {said}; {wanted} needs another folder.")
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
