@@ -41,7 +41,7 @@ ARROWS = {
     "pretraining": MODELS | {"backbones", "data", "render"},
     "training": RESULTS | {"data", "evaluation", "metrics", "render"},
     "viewpoint": {"data", "features"},
-    "views": {"features", "geometry", "images", "matching", "metrics", "sphere"},
+    "views": {"averages", "features", "geometry", "images", "matching", "metrics", "report", "scoring", "sphere", "summary"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "cli_base": set(),
     "cli_data": {"cli_base", "data", "device", "masking"},
