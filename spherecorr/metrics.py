@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,15 +10,19 @@ import numpy as np
 from spherecorr.geometry import Framing
 
 
-def correct(predicted: np.ndarray, truth: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
+def correct(
+    predicted: np.ndarray, truth: np.ndarray, threshold: np.ndarray | float, inclusive: bool = False
+) -> np.ndarray:
     """PCK's decision per keypoint: closer to the truth than the threshold (strictly, as in the public evaluations).
 
     Args:
         predicted: `[N, 2]` pixels.
         truth: `[N, 2]` pixels; NaN where the keypoint is hidden, which is never correct.
         threshold: pixels, usually 0.1 times the longer side of the target's box.
+        inclusive: exactly at the threshold is correct too.
     """
-    return np.linalg.norm(predicted - truth, axis=-1) < threshold
+    error = np.linalg.norm(predicted - truth, axis=-1)
+    return error <= threshold if inclusive else error < threshold
 
 
 def symmetric_mistake(
@@ -42,27 +46,38 @@ class KapProtocol:
     """The choices in which public evaluations of KAP (keypoint average precision) differ.
 
     Attributes:
-        cell_anchor: where a cell is measured: its centre, as PCK does, or its top-left corner, as the authors' code.
+        cell_anchor: where a cell is measured: its centre, as PCK does, or its top-left corner, which is what a distance
+            map of the model's input gives when it is downsampled to the cells by the nearest pixel.
         inclusive: a cell exactly at the threshold is positive.
-        force_nearest: the cell nearest to the keypoint is positive however far it is.
+        force_nearest: the cell nearest to the keypoint is positive however far it is; otherwise a keypoint without a
+            cell within the threshold counts as found with similarity 0.
         normalise: "pair" stretches the similarities of a pair's keypoints to 0..1 together; "none" keeps them.
+        padding: "lowest" gives cells on padding, which cannot be matched, the lowest similarity of the pair; "counted"
+            treats them like all others.
+        absent: a keypoint that the target lacks is a "negative"; or it is taken to lie at the "origin", the input's
+            top-left corner, and counts like one in sight.
     """
 
     cell_anchor: Literal["centre", "corner"] = "centre"
     inclusive: bool = False
     force_nearest: bool = True
     normalise: Literal["pair", "none"] = "none"
+    padding: Literal["lowest", "counted"] = "lowest"
+    absent: Literal["negative", "origin"] = "negative"
 
 
+_AUTHORS = KapProtocol(cell_anchor="corner", normalise="pair", padding="counted")
+_JAMAIS_VU = replace(_AUTHORS, inclusive=True, force_nearest=False)
 KAP_PROTOCOLS = {
     "corrected": KapProtocol(),
-    "authors": KapProtocol(cell_anchor="corner", normalise="pair"),
-    "jamais-vu": KapProtocol(cell_anchor="corner", inclusive=True, force_nearest=False, normalise="pair"),
+    "authors": _AUTHORS,  # the paper's public code
+    "jamais-vu": _JAMAIS_VU,  # the later public code of its first author, as it was meant
+    "jamais-vu-as-run": replace(_JAMAIS_VU, absent="origin"),  # and as it is
 }
 
 
-def kap_entries(
-    rows: np.ndarray, framing: Framing, truth: np.ndarray, threshold: float, protocol: KapProtocol
+def kap_maxima(
+    rows: np.ndarray, framing: Framing, truth: np.ndarray, thresholds: np.ndarray | float, protocol: KapProtocol
 ) -> tuple[np.ndarray, np.ndarray]:
     """What one pair adds to KAP: does the similarity itself say whether a match is right?
 
@@ -70,38 +85,82 @@ def kap_entries(
     among all others (label 0); one that the target lacks gives its highest anywhere (label 0).
 
     Args:
-        rows: `[N, H, W]` similarities of the N keypoints that the source shows.
+        rows: `[A, N, H, W]` by A similarities, of the N keypoints that the source shows.
         framing: of the target.
         truth: `[N, 2]` target pixels; NaN where the target lacks the keypoint.
-        threshold: pixels around the keypoint within which a cell is positive.
+        thresholds: `[T]` pixels around the keypoint within which a cell is positive.
         protocol: the choices.
 
     Returns:
-        Scores and labels (1 or 0), both `[M]`; empty for N = 0.
+        Highest of the positives and highest of the negatives, `[A, T, N]` each; NaN where there are none.
     """
-    if len(rows) == 0:
-        return np.zeros(0), np.zeros(0, dtype=np.int64)
-    rows = rows.reshape(len(rows), -1)
+    thresholds = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    similarities, count, height, width = rows.shape
+    if count == 0:
+        return (np.full((similarities, len(thresholds), 0), np.nan),) * 2
+    content = framing.content_cells()
+    lowest = rows.min(axis=(1, 2, 3))
+    if protocol.padding == "lowest" and not content.all():
+        lowest = rows[..., content].min(axis=(1, 2))
+        rows = np.where(content, rows, lowest[:, None, None, None])
+    if protocol.absent == "origin":
+        truth = np.where(np.isnan(truth), framing.from_grid((0, 0)), truth)
+    keypoint, cell, ring = _near_cells(framing, truth, np.sort(thresholds), protocol)
+    # Positives grow with the threshold: those of the t-th smallest are rings 0 to t, its negatives all further ones.
+    rest = rows.reshape(similarities, count, height * width).copy()
+    best = np.full((similarities, count, len(thresholds) + 1), -np.inf, dtype=rows.dtype)
+    np.maximum.at(best, (slice(None), keypoint, ring), rest[:, keypoint, cell])
+    rest[:, keypoint, cell] = -np.inf
+    best[..., -1] = rest.max(axis=-1)
+    positive = np.maximum.accumulate(best[..., :-1], axis=-1)
+    negative = np.maximum.accumulate(best[..., :0:-1], axis=-1)[..., ::-1]
+    maxima = np.stack([positive, negative])
+    maxima[np.isneginf(maxima)] = np.nan
     if protocol.normalise == "pair":
-        rows = (rows - rows.min()) / max(float(np.ptp(rows)), 1e-12)
-    columns, lines = np.meshgrid(np.arange(framing.grid[0]), np.arange(framing.grid[1]))
-    corners = np.stack([columns, lines], axis=-1).reshape(-1, 2)
-    cells = framing.from_grid(corners + (0.5 if protocol.cell_anchor == "centre" else 0.0))
-    present = ~np.isnan(truth[:, 0])
-    shown = rows[present]
-    distance = np.linalg.norm(cells[None] - truth[present, None], axis=-1)
-    positive = distance <= threshold if protocol.inclusive else distance < threshold
+        span = rows.max(axis=(1, 2, 3)) - lowest
+        maxima = (maxima - lowest[:, None, None]) / np.maximum(span, 1e-12)[:, None, None]
+    if not protocol.force_nearest:
+        maxima[0][np.isnan(maxima[0]) & ~np.isnan(truth[:, :1])] = 0.0
+    back = np.argsort(np.argsort(thresholds, kind="stable"), kind="stable")
+    positive, negative = maxima[..., back].swapaxes(-1, -2)
+    return positive, negative
+
+
+def _near_cells(
+    framing: Framing, truth: np.ndarray, thresholds: np.ndarray, protocol: KapProtocol
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The cells that are positive at the largest of the rising thresholds.
+
+    Returns:
+        `[M]` each: keypoint, cell (counted row by row), and ring: the smallest threshold at which the cell is positive.
+    """
+    shift = 0.5 if protocol.cell_anchor == "centre" else 0.0
+    axes = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in framing.grid)
+    xs, ys = (framing.from_grid(axis)[:, i] for i, axis in enumerate(axes))
+    squared = (xs - truth[:, :1])[:, None] ** 2 + ((ys - truth[:, 1:]) ** 2)[:, :, None]
+    squared = squared.reshape(len(truth), -1)
+    limits = thresholds**2
+    positive = squared <= limits[-1] if protocol.inclusive else squared < limits[-1]
+    shown = np.flatnonzero(~np.isnan(truth[:, 0]))
+    nearest = squared[shown].argmin(axis=1)
     if protocol.force_nearest:
-        positive[np.arange(len(positive)), distance.argmin(axis=1)] = True
-    best_positive = np.where(positive, shown, -np.inf).max(axis=1)
-    best_negative = np.where(positive, -np.inf, shown).max(axis=1)
-    if not protocol.force_nearest:  # without a positive cell the keypoint counts as found with similarity 0
-        best_positive[~positive.any(axis=1)] = 0.0
-    best_negative = best_negative[~positive.all(axis=1)]  # a threshold that covers the picture leaves no negatives
-    absent = rows[~present].max(axis=1)
-    scores = np.concatenate([best_positive, best_negative, absent])
-    labels = np.concatenate([np.ones(len(best_positive)), np.zeros(len(best_negative) + len(absent))])
-    return scores, labels.astype(np.int64)
+        positive[shown, nearest] = True
+    keypoint, cell = np.nonzero(positive)
+    ring = np.searchsorted(limits, squared[keypoint, cell], side="left" if protocol.inclusive else "right")
+    if protocol.force_nearest:
+        place = np.zeros(len(truth), dtype=np.int64)
+        place[shown] = nearest
+        ring[cell == place[keypoint]] = 0
+    return keypoint, cell, ring
+
+
+def kap_entries(
+    rows: np.ndarray, framing: Framing, truth: np.ndarray, threshold: float, protocol: KapProtocol
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels (1 or 0), both `[M]`, of one pair, one similarity `[N, H, W]` and one threshold."""
+    positive, negative = (part[0, 0] for part in kap_maxima(rows[None], framing, truth, threshold, protocol))
+    parts = positive[~np.isnan(positive)], negative[~np.isnan(negative)]
+    return np.concatenate(parts), np.repeat([1, 0], [len(part) for part in parts])
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -1,63 +1,83 @@
 """KAP on pairs whose answer is obvious, and against a slow reading of its definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from literal_metrics import kap
 
 from spherecorr.geometry import Framing, pad
-from spherecorr.metrics import KAP_PROTOCOLS, KapProtocol, average_precision, kap_entries
+from spherecorr.metrics import KAP_PROTOCOLS, KapProtocol, average_precision, kap_maxima
 
 LINE = Framing((5, 1), (5, 1), 1, (1.0, 1.0))  # five cells of one pixel in a row, centres at 0.5, 1.5, ...
 HIDDEN = (np.nan, np.nan)
 
 
-def entries(row, truth, threshold=1.0, **choices):
-    rows = np.array(row, dtype=float).reshape(-1, 1, 5)
-    return kap_entries(rows, LINE, np.array(truth, dtype=float).reshape(-1, 2), threshold, KapProtocol(**choices))
+def maxima(row, truth, threshold=1.0, **choices):
+    """Best positive and best negative of each keypoint."""
+    rows = np.array(row, dtype=float).reshape(1, -1, 1, 5)
+    truth = np.array(truth, dtype=float).reshape(-1, 2)
+    return [part[0, 0] for part in kap_maxima(rows, LINE, truth, threshold, KapProtocol(**choices))]
+
+
+def best(row, truth, threshold=1.0, **choices):
+    """The same as two lists, None where there is none."""
+    return tuple(
+        [None if np.isnan(value) else value for value in part] for part in maxima(row, truth, threshold, **choices)
+    )
 
 
 def test_a_keypoint_in_sight_gives_its_best_positive_and_its_best_negative():
-    scores, labels = entries([0.1, 0.9, 0.2, 0.7, 0.3], (1.5, 0.5))
-    assert (scores.tolist(), labels.tolist()) == ([0.9, 0.7], [1, 0])
+    assert best([0.1, 0.9, 0.2, 0.7, 0.3], (1.5, 0.5)) == ([0.9], [0.7])
 
 
 def test_a_keypoint_out_of_sight_gives_its_best_cell_as_a_negative():
-    scores, labels = entries([[0.1, 0.9, 0.2, 0.7, 0.3], [0.8, 0, 0, 0, 0]], [(1.5, 0.5), HIDDEN])
-    assert (scores.tolist(), labels.tolist()) == ([0.9, 0.7, 0.8], [1, 0, 0])
+    rows = [[0.1, 0.9, 0.2, 0.7, 0.3], [0.8, 0, 0, 0, 0]]
+    assert best(rows, [(1.5, 0.5), HIDDEN]) == ([0.9, None], [0.7, 0.8])
+    assert best(rows, [HIDDEN, HIDDEN]) == ([None, None], [0.9, 0.8])  # nothing in sight at all
 
 
 def test_cells_are_measured_at_their_centre_or_at_their_corner():
     """The keypoint lies on the border of cells 1 and 2, 0.5 from both centres; the corner of cell 2 is on it."""
     row = [0, 0.6, 0.5, 0, 0]
-    assert entries(row, (2, 0.5), threshold=0.6)[0][0] == 0.6
-    assert entries(row, (2, 0), threshold=0.6, cell_anchor="corner")[0][0] == 0.5
+    assert best(row, (2, 0.5), 0.6) == ([0.6], [0])
+    assert best(row, (2, 0), 0.6, cell_anchor="corner") == ([0.5], [0.6])
 
 
 def test_a_cell_at_the_threshold_is_positive_only_if_inclusive():
     row = [0.9, 0.1, 0, 0, 0]  # the first cell's centre is exactly 1 from the keypoint
-    assert entries(row, (1.5, 0.5))[0].tolist() == [0.1, 0.9]
-    assert entries(row, (1.5, 0.5), inclusive=True)[0].tolist() == [0.9, 0.0]
+    assert best(row, (1.5, 0.5)) == ([0.1], [0.9])
+    assert best(row, (1.5, 0.5), inclusive=True) == ([0.9], [0])
 
 
 def test_without_a_cell_in_reach_the_nearest_one_is_positive_or_the_score_is_zero():
     row = [0.3, 0.4, 0.5, 0.6, 0.7]
-    assert entries(row, (1.8, 0.5), threshold=0.01)[0].tolist() == [0.4, 0.7]
-    scores, labels = entries(row, (1.8, 0.5), threshold=0.01, force_nearest=False)
-    assert (scores.tolist(), labels.tolist()) == ([0.0, 0.7], [1, 0])
+    assert best(row, (1.8, 0.5), 0.01) == ([0.4], [0.7])
+    assert best(row, (1.8, 0.5), 0.01, force_nearest=False) == ([0], [0.7])
+    assert best(row, (1.8, 0.5), 0.01, force_nearest=False, normalise="pair") == ([0], [1])
 
 
 def test_a_threshold_over_the_whole_picture_leaves_no_negative():
-    assert entries([0.1, 0.9, 0.2, 0.7, 0.3], (1.5, 0.5), threshold=100)[1].tolist() == [1]
+    assert best([0.1, 0.9, 0.2, 0.7, 0.3], (1.5, 0.5), 100) == ([0.9], [None])
 
 
 def test_normalisation_stretches_a_pair_as_a_whole():
-    scores, _ = entries([[1, 2, 3, 4, 5], [1, 1, 1, 1, 9]], [(4.5, 0.5), HIDDEN], normalise="pair")
-    assert scores.tolist() == [0.5, 0.375, 1.0]
+    rows = [[1, 2, 3, 4, 5], [1, 1, 1, 1, 9]]
+    assert best(rows, [(4.5, 0.5), HIDDEN], normalise="pair") == ([0.5, None], [0.375, 1])
 
 
 def test_nothing_in_the_source_and_constant_similarities_are_defined():
-    assert [len(part) for part in entries(np.zeros((0, 5)), np.zeros((0, 2)))] == [0, 0]
-    scores, _ = entries([2, 2, 2, 2, 2], (1.5, 0.5), normalise="pair")
-    assert scores.tolist() == [0, 0]
+    assert best(np.zeros((0, 5)), np.zeros((0, 2))) == ([], [])
+    assert best([2, 2, 2, 2, 2], (1.5, 0.5), normalise="pair") == ([0], [0])
+    assert best([2, 2, 2, 2, 2], (1.5, 0.5)) == ([2], [2])
+
+
+def test_several_thresholds_and_similarities_at_once_give_what_each_gives_alone():
+    rows = np.array([[0.1, 0.9, 0.2, 0.7, 0.3], [0.5, 0.2, 0.6, 0.1, 0.0]]).reshape(2, 1, 1, 5)
+    truth, thresholds = np.array([(1.5, 0.5)]), [1.1, 0.1, 100]
+    positive, negative = kap_maxima(rows, LINE, truth, thresholds, KapProtocol())
+    assert positive[:, :, 0].tolist() == [[0.9, 0.9, 0.9], [0.6, 0.2, 0.6]]
+    assert negative[:, :2, 0].tolist() == [[0.7, 0.7], [0.1, 0.6]]
 
 
 def test_average_precision_of_separable_constant_and_spoilt_scores():
@@ -69,49 +89,68 @@ def test_average_precision_of_separable_constant_and_spoilt_scores():
     assert np.isnan(average_precision(np.ones(2), np.zeros(2, dtype=int)))
 
 
-def literal(rows, framing, truth, threshold, protocol):
-    """METHOD's steps, one keypoint and one cell at a time."""
-    low, high = rows.min(), rows.max()
-    scores, labels = [], []
-    for keypoint in range(len(rows)):
-        cells = []
-        for line in range(framing.grid[1]):
-            for column in range(framing.grid[0]):
-                shift = 0.5 if protocol.cell_anchor == "centre" else 0.0
-                x, y = framing.from_grid(np.array([column + shift, line + shift]))
-                value = rows[keypoint, line, column]
-                if protocol.normalise == "pair":
-                    value = (value - low) / (high - low)
-                cells.append((np.hypot(x - truth[keypoint][0], y - truth[keypoint][1]), value))
-        if np.isnan(truth[keypoint][0]):
-            scores.append(max(value for _, value in cells))
-            labels.append(0)
-            continue
-        inside = [d <= threshold if protocol.inclusive else d < threshold for d, _ in cells]
-        if protocol.force_nearest:
-            inside[min(range(len(cells)), key=lambda i: cells[i][0])] = True
-        positives = [value for (_, value), near in zip(cells, inside, strict=True) if near]
-        scores += [
-            max(positives, default=0.0),
-            max(value for (_, value), near in zip(cells, inside, strict=True) if not near),
-        ]
-        labels += [1, 0]
-    return scores, labels
-
-
 @pytest.mark.parametrize("name", KAP_PROTOCOLS)
 def test_every_protocol_equals_a_literal_reading_of_the_definition(name):
+    """Random similarities, pictures of all shapes, and thresholds from below one cell to beyond the picture."""
     rng = np.random.default_rng(0)
-    for _ in range(20):
-        width, height = rng.integers(20, 90, 2).tolist()
-        framing = pad((width, height), 96, 16)
-        rows = rng.normal(size=(4, 6, 6))
+    protocol = KAP_PROTOCOLS[name]
+    for _ in range(8):
+        width, height = (8 * rng.integers(2, 13, 2)).tolist()
+        framing = pad((width, height), 2 * max(width, height), max(width, height) // 4)  # 8 x 8 cells, scaled by 2
+        assert framing.scale == (2, 2)
+        rows = rng.normal(size=(3, 4, 8, 8))
         truth = rng.uniform(0, [width, height], (4, 2))
         truth[rng.random(4) < 0.3] = np.nan
-        threshold = rng.uniform(0.02, 0.4) * max(width, height)
-        found = kap_entries(rows, framing, truth, threshold, KAP_PROTOCOLS[name])
-        expected = literal(rows, framing, truth, threshold, KAP_PROTOCOLS[name])
-        # The order of the entries does not matter to KAP.
-        for part, other in zip(found, expected, strict=True):
-            assert np.allclose(np.sort(part), np.sort(other), atol=1e-12)
-        assert average_precision(*found) == pytest.approx(average_precision(*map(np.array, expected)), nan_ok=True)
+        thresholds = rng.permutation([0.02, 0.1, 0.4, 2.0]) * max(width, height)
+        positive, negative = kap_maxima(rows, framing, truth, thresholds, protocol)
+        for a, t in np.ndindex(3, 4):
+            expected = kap(rows[a], framing, truth, thresholds[t], protocol)
+            found = kap_list(positive[a, t], negative[a, t])
+            assert np.allclose(found[0], sorted_as_found(*expected), atol=1e-6)
+            assert average_precision(*found) == pytest.approx(average_precision(*map(np.array, expected)), nan_ok=True)
+
+
+def kap_list(positive, negative):
+    parts = positive[~np.isnan(positive)], negative[~np.isnan(negative)]
+    return np.concatenate(parts), np.repeat([1, 0], [len(part) for part in parts])
+
+
+def sorted_as_found(scores, labels):
+    """Positives first, as `kap_list` gives them."""
+    return np.array(scores)[np.argsort(-np.array(labels), kind="stable")]
+
+
+def test_padding_is_never_surer_than_the_picture_unless_counted():
+    """A picture of 4 x 2 in a square of 4 cells: the highest similarity lies on the padding above it."""
+    framing = pad((4, 2), 4, 1)
+    rows = np.arange(16.0)[::-1].reshape(1, 1, 4, 4)
+    at = np.array([[0.5, 1.5]])  # the third row of the square, first cell: similarity 7
+    protocol = KapProtocol()
+    positive, negative = kap_maxima(rows, framing, at, 0.9, protocol)
+    assert (positive.item(), negative.item()) == (7, 11)
+    positive, negative = kap_maxima(rows, framing, at, 0.9, replace(protocol, padding="counted"))
+    assert (positive.item(), negative.item()) == (7, 15)
+
+
+def test_an_absent_keypoint_at_the_origin_counts_like_one_in_sight():
+    positive, negative = maxima([0.2, 0.9, 0.4, 0.1, 0.3], HIDDEN, 0.6, absent="origin", cell_anchor="corner")
+    assert (positive.item(), negative.item()) == (0.2, 0.9)
+
+
+def test_scaling_picture_and_threshold_together_changes_nothing():
+    rng = np.random.default_rng(1)
+    rows, truth = rng.random((2, 5, 6, 6)), rng.uniform(0, 60, (5, 2))
+    for protocol in KAP_PROTOCOLS.values():
+        small = kap_maxima(rows, pad((60, 60), 96, 16), truth, [4.0, 9.0], protocol)
+        large = kap_maxima(rows, pad((240, 240), 96, 16), 4 * truth, [16.0, 36.0], protocol)
+        assert np.array_equal(small, large)
+
+
+def test_the_order_of_keypoints_and_of_thresholds_does_not_matter():
+    rng = np.random.default_rng(2)
+    rows, truth, order = rng.random((2, 5, 6, 6)), rng.uniform(0, 60, (5, 2)), rng.permutation(5)
+    truth[3] = np.nan
+    for protocol in KAP_PROTOCOLS.values():
+        one = np.array(kap_maxima(rows, pad((60, 60), 96, 16), truth, [4.0, 9.0], protocol))
+        other = np.array(kap_maxima(rows[:, order], pad((60, 60), 96, 16), truth[order], [9.0, 4.0], protocol))
+        assert np.array_equal(one[:, :, ::-1][..., order], other, equal_nan=True)
