@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 from spherecorr import __version__
-from spherecorr.cli_base import Parser, add_command, describe_versions
+from spherecorr.cli_base import Parser, add_command, describe_versions, load_models
 from spherecorr.cli_data import register_data
+from spherecorr.cli_download import register_download
+from spherecorr.cli_eval import register_eval, register_reproduce
 from spherecorr.cli_render import register_render
 from spherecorr.cli_train import register_import, register_pretrain, register_train
 
@@ -44,6 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     register_train(commands)
     register_import(commands)
     register_data(commands)
+    register_eval(commands)
+    register_reproduce(commands)
+    register_download(commands)
     return parser
 
 
@@ -154,25 +159,6 @@ def run_match(options: argparse.Namespace) -> None:
     if options.figure:
         write_whole(options.figure, draw_figure(*images, result, FIGURE_FORMATS[options.figure.suffix.lower()]))
         print(f"wrote {options.figure}")
-
-
-def load_models(backbone_name: str | None, sphere_name: str | None, device: str):
-    """Load a backbone and its sphere mapper, each chosen by the other where only one is named.
-
-    Returns:
-        The Backbone, and the SphereMapper or None.
-    """
-    from spherecorr.backbones import load_backbone
-    from spherecorr.sphere.checkpoint import load_sphere
-
-    if sphere_name is None:
-        sphere_name = "mini" if backbone_name in (None, "mini") else "none"
-    sphere = None if sphere_name == "none" else load_sphere(sphere_name, device=device)
-    trained_on = sphere.settings.source if sphere else None
-    # The mapper knows the layer and tokens, too; a backbone of another name is refused when the mapper is used.
-    if trained_on and backbone_name in (None, trained_on.backbone):
-        return load_backbone(trained_on, device=device), sphere
-    return load_backbone(backbone_name or "mini", device=device), sphere
 
 
 def format_table(records: list[dict]) -> str:

@@ -1,0 +1,95 @@
+"""The command that fetches datasets and weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spherecorr.cli_base import add_command
+
+
+def register_download(commands) -> None:
+    """Options of `spherecorr download`."""
+    parser = add_command(
+        commands,
+        "download",
+        run_download,
+        "Fetch a dataset, or the weights of a backbone, and say where from, how large and under which licence.\n"
+        "A download that broke off goes on. A dataset is counted at the end, as by spherecorr data check.",
+        "spherecorr download spair --to data/SPair-71k\n  spherecorr download dinov2-b",
+    )
+    parser.add_argument("name", metavar="NAME", help="a dataset, as of spherecorr data check, or a backbone")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the dataset's folder (default: data/NAME)")
+    parser.add_argument("--mirror", metavar="URL", help="folder of another server with the dataset's files")
+
+
+def run_download(options: argparse.Namespace) -> None:
+    """Fetch what the name stands for."""
+    from spherecorr.data.registry import DATASETS
+
+    if options.name in DATASETS:
+        fetch_dataset(options.name, options.to or Path("data") / options.name, options.mirror)
+    elif options.to or options.mirror:
+        raise ValueError(f"'{options.name}' is no dataset; weights go into the Hub's cache, without --to and --mirror.")
+    else:
+        fetch_weights(options.name)
+
+
+def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
+    """Download, unpack, count; a folder that is there is only counted."""
+    from spherecorr.cli_data import check
+    from spherecorr.data.download import address, download_dataset
+    from spherecorr.data.registry import DATASETS
+
+    info = DATASETS[name]
+    print(f"{info.title}. Licence: {info.licence}. {info.how}".rstrip())
+    if folder.is_dir() and any(folder.iterdir()):
+        print(f"{folder} is there, so nothing is fetched")
+    else:
+        for file in info.downloads:
+            size = f"about {file.megabytes:,.0f} MB" if file.megabytes else "size not known"
+            print(f"from {address(file, mirror)} ({size})")
+        kept = download_dataset(info, folder, mirror, byte_bars(), entry_bar)
+        print(f"wrote {folder}; the files in {kept} are not needed any more")
+    check(name, folder)
+
+
+def byte_bars():
+    """Something that is told how far each file is and shows it."""
+    from tqdm import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def report(name: str, done: int, total: int | None) -> None:
+        if name not in bars:
+            bars[name] = tqdm(desc=name, total=total, unit="B", unit_scale=True)
+        bars[name].update(done - bars[name].n)
+        if done == total:
+            bars[name].close()
+
+    return report
+
+
+def entry_bar(entries):
+    """Shows how many of an archive's files are written."""
+    from tqdm import tqdm
+
+    return tqdm(entries, desc="unpacking", unit="file")
+
+
+def fetch_weights(name: str) -> None:
+    """Find a backbone's weights, downloading them into the Hub's cache where they are missing."""
+    from spherecorr.backbones.registry import BACKBONES
+    from spherecorr.backbones.weights import BackboneError, find, locate, weights_available
+    from spherecorr.data.registry import DATASETS
+
+    info = find(name)
+    if info is not None and not weights_available(name):
+        print(f"{info.title}. Licence: {info.licence}. About {4 * info.parameters:,.0f} MB from the Hugging Face Hub.")
+    try:
+        _, path = locate(name)
+    except BackboneError as error:
+        if name in BACKBONES:
+            raise
+        raise ValueError(f"{error} Datasets are {', '.join(DATASETS)}.") from error
+    print(f"the weights are {path}, to be used as --backbone {name}")
