@@ -151,7 +151,7 @@ def test_targets_are_turned_to_where_the_student_already_points(alike, targets):
     torch.testing.assert_close(turn @ turn.T, torch.eye(WIDTH), atol=1e-4, rtol=0)
     back = torch.einsum("de,behw->bdhw", turn, turned)
     # Not 1: the few tokens of the eight pictures that are looked at do not span all 192 directions.
-    assert torch.cosine_similarity(back, answers, dim=1).mean() > 0.99
+    assert torch.cosine_similarity(back, answers, dim=1).mean() > 0.95
     assert torch.cosine_similarity(turned, answers, dim=1).mean().abs() < 0.2
 
 
