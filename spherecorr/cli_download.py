@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 from pathlib import Path
 
 from spherecorr.cli_base import add_command
@@ -49,11 +50,13 @@ def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
         for file in info.downloads:
             size = f"about {file.megabytes:,.0f} MB" if file.megabytes else "size not known"
             print(f"from {address(file, mirror)} ({size})")
-        kept = download_dataset(info, folder, mirror, byte_bars(), entry_bar)
+        with byte_bars() as report:
+            kept = download_dataset(info, folder, mirror, report, entry_bar)
         print(f"wrote {folder}; the files in {kept} are not needed any more")
     check(name, folder)
 
 
+@contextmanager
 def byte_bars():
     """Something that is told how far each file is and shows it."""
     from tqdm import tqdm
@@ -67,7 +70,11 @@ def byte_bars():
         if done == total:
             bars[name].close()
 
-    return report
+    try:
+        yield report
+    finally:
+        for bar in bars.values():
+            bar.close()
 
 
 def entry_bar(entries):

@@ -1,4 +1,4 @@
-"""`spherecorr data check`: counts, comparison with what is published, the first broken file, what was left out."""
+"""`spherecorr data`: counts, comparison with what is published, the first broken file, what was left out, lists."""
 
 import json
 import re
@@ -114,6 +114,25 @@ def test_renders_without_lists_of_pairs(renders, capsys):
 def test_eth80_as_a_whole(test_data, capsys):
     assert main(["data", "check", "eth80", str(test_data / "data" / "eth80")]) == 0
     assert rows(capsys.readouterr().out)["all"] == ["1,148", "0", "0", "1,148"]
+
+
+def test_pairs_are_written_as_a_list(renders, tmp_path, capsys):
+    command = ["data", "pairs", "renders", str(renders), "--split", "val", "--out", str(tmp_path / "lists/val.txt")]
+    assert main(command) == 0
+    assert (tmp_path / "lists/val.txt").read_text() == "car/a car/b\ncar/a car/c\n"
+    assert "wrote 2 pairs to" in capsys.readouterr().out
+    (renders / "viewpoints.csv").write_text("image,category,azimuth\n")
+    assert main(["data", "pairs", "folder", str(renders), "--out", str(tmp_path / "none.txt")]) == 2
+    assert "a folder has no pairs" in capsys.readouterr().err and not (tmp_path / "none.txt").exists()
+
+
+def test_masks_of_another_folder(renders, capsys):
+    (renders / "better/car").mkdir(parents=True)
+    Image.new("L", (64, 48), 255).save(renders / "better/car/c.png")
+    assert main(["data", "check", "renders", str(renders), "--masks", str(renders / "better")]) == 0
+    assert rows(capsys.readouterr().out)["val"] == ["3", "2", "6", "1"]
+    assert main(["data", "check", "ap10k", str(renders), "--masks", str(renders)]) == 2
+    assert "AP-10K is read without masks" in capsys.readouterr().err
 
 
 def test_help_and_readme_list_every_dataset(capsys, monkeypatch):

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 from spherecorr.data.registry import DatasetInfo, Download
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+ARCHIVES = (".zip", ".tar.gz", ".tgz")
 CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without a byte after which a server is given up."""
@@ -174,7 +174,7 @@ def unpack(archive: Path, folder: Path, inside: str = "", tick: Callable[[Iterab
         tick: wrapped around the entries.
 
     Raises:
-        DownloadError: the archive is damaged, holds nothing of it, leads out of the folder, or cannot be written.
+        DownloadError: the archive is damaged, has no such folder, leads out of the folder, or cannot be written.
     """
     root, prefix = folder.resolve(), PurePosixPath(inside).parts
     found = False
@@ -188,8 +188,9 @@ def unpack(archive: Path, folder: Path, inside: str = "", tick: Callable[[Iterab
                 raise DownloadError(f"'{archive}' has the entry '{name}', which leads out of the folder; don't use it.")
             _write(content, path)
             found = True
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DownloadError(f"'{archive}' is damaged ({error}). Delete it and retry.") from error
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DownloadError(f"'{archive}' cannot be unpacked ({reason}). Delete it and retry.") from error
     if not found:
         raise DownloadError(f"'{archive}' has no files{f' in a folder {inside}' if inside else ''}: it is another one.")
 
