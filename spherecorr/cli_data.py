@@ -143,6 +143,8 @@ def register_masks(actions) -> None:
 
 def run_masks(options: argparse.Namespace) -> None:
     """Make the masks of every image, and say where they came from."""
+    from importlib.metadata import version
+
     from spherecorr.data.registry import open_dataset
     from spherecorr.masking import check_folder, load_detector, make_masks
 
@@ -155,7 +157,8 @@ def run_masks(options: argparse.Namespace) -> None:
         records |= {image.id: image for image in [*dataset.images(split), *shown]}
     detector = load_detector(options.device)
     rule = "first" if options.first else "overlap"
-    counts = make_masks(list(records.values()), detector, options.out, rule, describe_versions(), progress("masks"))
+    versions = {**describe_versions(), "torchvision": version("torchvision")}
+    counts = make_masks(list(records.values()), detector, options.out, rule, versions, progress("masks"))
     print(
         f"wrote {options.out}: {counts['detection']:,} masks detected, {counts['own']:,} the dataset's own, "
         f"{counts['none']:,} images without a mask"
