@@ -87,11 +87,15 @@ class Framing:
                 raise ValueError(f"Point ({x:g}, {y:g}) lies outside the image, which is {width} x {height} pixels.")
         return points
 
+    def axes(self, shift: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+        """Original pixels of every column `[cols]` and row `[rows]` of cells, `shift` cells from their first edges."""
+        columns, rows = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in self.grid)
+        return self.from_grid(columns)[:, 0], self.from_grid(rows)[:, 1]
+
     def content_cells(self) -> np.ndarray:
         """Boolean `[rows, cols]`: cells whose centre lies on the image, not on padding."""
-        columns, rows = np.meshgrid(np.arange(self.grid[0]), np.arange(self.grid[1]))
-        centres = self.to_pixel(np.stack([columns, rows], axis=-1))
-        return ((centres >= 0) & (centres <= self.image_size)).all(axis=-1)
+        xs, ys = self.axes()
+        return ((ys >= 0) & (ys <= self.image_size[1]))[:, None] & ((xs >= 0) & (xs <= self.image_size[0]))
 
 
 def fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:

@@ -95,30 +95,32 @@ def kap_maxima(
         Highest of the positives and highest of the negatives, `[A, T, N]` each; NaN where there are none.
     """
     thresholds = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-    similarities, count, height, width = rows.shape
+    similarities, count = rows.shape[:2]
     if count == 0:
         return (np.full((similarities, len(thresholds), 0), np.nan),) * 2
-    content = framing.content_cells()
-    lowest = rows.min(axis=(1, 2, 3))
-    if protocol.padding == "lowest" and not content.all():
-        lowest = rows[..., content].min(axis=(1, 2))
-        rows = np.where(content, rows, lowest[:, None, None, None])
+    rows = rows.reshape(similarities, count, -1).copy()
+    padding = np.flatnonzero(~framing.content_cells())
+    ignored = protocol.padding == "lowest" and len(padding) > 0
+    if ignored:
+        rows[..., padding] = np.inf
+    lowest = rows.min(axis=(1, 2))[:, None, None]
+    if ignored:
+        rows[..., padding] = lowest
     if protocol.absent == "origin":
         truth = np.where(np.isnan(truth), framing.from_grid((0, 0)), truth)
     keypoint, cell, ring = _near_cells(framing, truth, np.sort(thresholds), protocol)
     # Positives grow with the threshold: those of the t-th smallest are rings 0 to t, its negatives all further ones.
-    rest = rows.reshape(similarities, count, height * width).copy()
     best = np.full((similarities, count, len(thresholds) + 1), -np.inf, dtype=rows.dtype)
-    np.maximum.at(best, (slice(None), keypoint, ring), rest[:, keypoint, cell])
-    rest[:, keypoint, cell] = -np.inf
-    best[..., -1] = rest.max(axis=-1)
+    np.maximum.at(best, (slice(None), keypoint, ring), rows[:, keypoint, cell])
+    rows[:, keypoint, cell] = -np.inf
+    best[..., -1] = rows.max(axis=-1)
     positive = np.maximum.accumulate(best[..., :-1], axis=-1)
     negative = np.maximum.accumulate(best[..., :0:-1], axis=-1)[..., ::-1]
     maxima = np.stack([positive, negative])
     maxima[np.isneginf(maxima)] = np.nan
     if protocol.normalise == "pair":
-        span = rows.max(axis=(1, 2, 3)) - lowest
-        maxima = (maxima - lowest[:, None, None]) / np.maximum(span, 1e-12)[:, None, None]
+        highest = best.max(axis=(1, 2))[:, None, None]
+        maxima = (maxima - lowest) / np.maximum(highest - lowest, 1e-12)
     if not protocol.force_nearest:
         maxima[0][np.isnan(maxima[0]) & ~np.isnan(truth[:, :1])] = 0.0
     back = np.argsort(np.argsort(thresholds, kind="stable"), kind="stable")
@@ -134,9 +136,7 @@ def _near_cells(
     Returns:
         `[M]` each: keypoint, cell (counted row by row), and ring: the smallest threshold at which the cell is positive.
     """
-    shift = 0.5 if protocol.cell_anchor == "centre" else 0.0
-    axes = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in framing.grid)
-    xs, ys = (framing.from_grid(axis)[:, i] for i, axis in enumerate(axes))
+    xs, ys = framing.axes(0.5 if protocol.cell_anchor == "centre" else 0.0)
     squared = (xs - truth[:, :1])[:, None] ** 2 + ((ys - truth[:, 1:]) ** 2)[:, :, None]
     squared = squared.reshape(len(truth), -1)
     limits = thresholds**2
@@ -145,7 +145,7 @@ def _near_cells(
     nearest = squared[shown].argmin(axis=1)
     if protocol.force_nearest:
         positive[shown, nearest] = True
-    keypoint, cell = np.nonzero(positive)
+    keypoint, cell = np.divmod(np.flatnonzero(positive), squared.shape[1])
     ring = np.searchsorted(limits, squared[keypoint, cell], side="left" if protocol.inclusive else "right")
     if protocol.force_nearest:
         place = np.zeros(len(truth), dtype=np.int64)

@@ -1,147 +1,246 @@
-"""Pairs and features become one table: what every metric needs of every keypoint, at every share of the sphere."""
+"""Match the keypoints of many pairs and measure every match: pairs and features become a keypoint table."""
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from spherecorr.files import write_whole
+from spherecorr.data.records import ImageRecord, PairRecord
+from spherecorr.data.symmetry import Symmetry, symmetry_by_name
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import Framing
+from spherecorr.keypoint_table import Fusion, KeypointTable, Side
+from spherecorr.matching import fuse
+from spherecorr.metrics import KAP_PROTOCOLS, kap_maxima
 
-Side = Literal["box", "image"]
-Fusion = Literal["cosine", "l2"]
+PAIRS_AT_ONCE = 32  # of one target; bounds the memory of their similarities
+HIDDEN = (np.nan, np.nan)
 
 
-class TableError(ValueError):
-    """A file is no keypoint table, or tables of other settings cannot be joined; the message says which."""
+class ScoringError(ValueError):
+    """Pairs that cannot be scored; the message says what is missing or wrong."""
+
+
+def score_pairs(
+    pairs: Sequence[PairRecord],
+    features: Mapping[str, FeatureMap],
+    spheres: Mapping[str, SphereMap] | None,
+    alphas: Sequence[float],
+    *,
+    thresholds: Sequence[float] = (0.1, 0.05, 0.01),
+    protocols: Sequence[str] = ("corrected", "authors", "jamais-vu"),
+    sides: Side = "box",
+    fusion: Fusion = "cosine",
+    symmetry: Mapping[str, Symmetry] | None = None,
+    tick: Callable[[Sequence], Iterable] = iter,
+) -> KeypointTable:
+    """Match every keypoint that a source shows at several shares of the sphere, in one pass over the pairs.
+
+    A match is the target cell of the highest similarity, cells on padding left out. Pairs with one target are worked
+    through together, so that its features are read once.
+
+    Args:
+        pairs: what to match.
+        features: image id -> feature map.
+        spheres: image id -> sphere map; None if `alphas` is `[0]`.
+        alphas: shares of the sphere, 0..1; 0 is raw features, 1 the sphere alone.
+        thresholds: of KAP, shares of a side of the target. (PCK's can be chosen later, from the table's errors.)
+        protocols: of KAP, names of `metrics.KAP_PROTOCOLS`.
+        sides: KAP's thresholds are shares of the longer side of the target's "box" (of the image where it has none) or
+            of its "image".
+        fusion: "cosine" mixes cosine similarities. "l2" mixes negated Euclidean distances, of features as they are and
+            of sphere points, as the paper's code does where the features are of a diffusion model and a ViT, each made
+            unit length and then joined.
+        symmetry: category -> its symmetric keypoints; a category that is not there goes by its keypoints' names.
+        tick: wraps the batches of pairs, to show progress.
+
+    Raises:
+        ScoringError: features or sphere maps of an image are missing, are of another backbone or another picture; an
+            alpha, threshold or protocol that does not exist.
+    """
+    alphas, thresholds, protocols = tuple(map(float, alphas)), tuple(map(float, thresholds)), tuple(protocols)
+    _check_settings(alphas, thresholds, protocols, spheres)
+    _check_images(pairs, features, spheres)
+    keypoints = [_keypoints(pair, (symmetry or {}).get(pair.target.category)) for pair in pairs]
+    count = np.array([len(points.names) for points in keypoints], dtype=np.int64)
+    first = np.cumsum([0, *count])
+    error, twin_error = np.full((2, len(alphas), first[-1]), np.nan)
+    nearest_own = np.zeros((len(alphas), first[-1]), dtype=bool)
+    kap = np.full((2, len(alphas), len(protocols), len(thresholds), first[-1]), np.nan, dtype=np.float32)
+    for batch in tick(_batches(pairs, count)):
+        target = pairs[batch[0]].target.id
+        sources = [pairs[i].source.id for i in batch]
+        cells = [features[name].framing.to_cell(keypoints[i].source) for name, i in zip(sources, batch, strict=True)]
+        raw = ball = None
+        if min(alphas) < 1:
+            raw = _rows([features[name].features for name in sources], cells, features[target].features, fusion)
+        if max(alphas) > 0:
+            ball = _rows([spheres[name].points for name in sources], cells, spheres[target].points, fusion)
+        framing = features[target].framing
+        parts = np.cumsum([0, *(count[i] for i in batch)])
+        for i, start, stop in zip(batch, parts, parts[1:], strict=False):
+            rows, own = _mix(raw, ball, slice(start, stop), alphas), slice(first[i], first[i + 1])
+            found = _best_points(rows, framing)
+            error[:, own], twin_error[:, own], nearest_own[:, own] = _distances(found, keypoints[i])
+            pixels = np.array(thresholds) * _side(pairs[i].target, sides)
+            for k, name in enumerate(protocols):
+                kap[:, :, k, :, own] = kap_maxima(rows, framing, keypoints[i].truth, pixels, KAP_PROTOCOLS[name])
+    targets = [pair.target for pair in pairs]
+    box_side = np.array([target.longer_side if target.box else np.nan for target in targets], dtype=np.float64)
+    return KeypointTable(
+        alphas=alphas,
+        protocols=protocols,
+        thresholds=thresholds,
+        sides=sides,
+        fusion=fusion,
+        pair_ids=tuple(pair.id for pair in pairs),
+        pair_categories=tuple(pair.source.category for pair in pairs),
+        pair_attributes=tuple(pair.attributes for pair in pairs),
+        pair=np.repeat(np.arange(len(pairs)), count),
+        keypoint=np.array([name for points in keypoints for name in points.names], dtype=str),
+        present=np.concatenate([np.zeros(0, bool), *(points.present for points in keypoints)]),
+        geometry_aware=np.concatenate([np.zeros(0, bool), *(points.geometry_aware for points in keypoints)]),
+        box_side=np.repeat(box_side, count),
+        image_side=np.repeat(np.array([max(target.size) for target in targets], dtype=np.float64), count),
+        error=error,
+        twin_error=twin_error,
+        nearest_own=nearest_own,
+        kap_positive=kap[0],
+        kap_negative=kap[1],
+    )
+
+
+def _check_settings(
+    alphas: tuple[float, ...],
+    thresholds: tuple[float, ...],
+    protocols: tuple[str, ...],
+    spheres: Mapping[str, SphereMap] | None,
+) -> None:
+    if not alphas or not all(0 <= alpha <= 1 for alpha in alphas):
+        raise ScoringError(
+            f"Alphas are the sphere's shares, at least one, and lie between 0 and 1; got {list(alphas)}."
+        )
+    if spheres is None and max(alphas) > 0:
+        raise ScoringError(
+            f"Alpha {max(alphas):g} needs sphere maps, and there are none; alpha 0 is raw features alone."
+        )
+    if not thresholds or min(thresholds) <= 0:
+        raise ScoringError(f"Thresholds are shares of a side, at least one, and above 0; got {list(thresholds)}.")
+    for name in protocols:
+        if name not in KAP_PROTOCOLS:
+            raise ScoringError(f"There is no KAP protocol '{name}'; there are {', '.join(KAP_PROTOCOLS)}.")
+
+
+def _check_images(
+    pairs: Sequence[PairRecord], features: Mapping[str, FeatureMap], spheres: Mapping[str, SphereMap] | None
+) -> None:
+    images = {image.id: image for pair in pairs for image in (pair.source, pair.target)}
+    expected = None
+    for name, image in images.items():
+        if name not in features:
+            raise ScoringError(f"There are no features of image '{name}'.")
+        if spheres is not None and name not in spheres:
+            raise ScoringError(f"There is no sphere map of image '{name}'.")
+        found = features[name]
+        expected = expected or found.source
+        if found.source != expected:
+            raise ScoringError(f"The images have different features: {expected}, and for '{name}' {found.source}.")
+        if found.framing.image_size != tuple(image.size):
+            raise ScoringError(
+                f"The features of image '{name}' are of a picture of {found.framing.image_size} pixels, and its record "
+                f"says {tuple(image.size)}."
+            )
+
+
+def _batches(pairs: Sequence[PairRecord], count: np.ndarray) -> list[list[int]]:
+    """Indices of the pairs that have a keypoint to match; a batch shares its target."""
+    by_target: dict[str, list[int]] = {}
+    for i, pair in enumerate(pairs):
+        if count[i]:
+            by_target.setdefault(pair.target.id, []).append(i)
+    return [
+        members[start : start + PAIRS_AT_ONCE]
+        for members in by_target.values()
+        for start in range(0, len(members), PAIRS_AT_ONCE)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
-class KeypointTable:
-    """One row for every keypoint that a pair's source shows: R rows of P pairs.
+class _Keypoints:
+    """The N keypoints that a pair's source shows, as pixels `[N, 2]` of the two images; NaN where hidden."""
 
-    A alphas (0 is raw features, 1 the sphere alone), K protocols of KAP, T thresholds.
-
-    Attributes:
-        alphas: the sphere's shares.
-        protocols: names of `metrics.KAP_PROTOCOLS`.
-        thresholds: KAP's, shares of a side of the target.
-        sides: which side: "box" (the image where the target has no box) or "image".
-        fusion: the similarity, see `score_pairs`.
-        pair_ids: length P, in the order in which the pairs were given; a pair may have no row.
-        pair_categories: length P, of the source.
-        pair_attributes: length P, as annotated.
-        pair: int `[R]` which pair.
-        keypoint: names `[R]`.
-        present: bool `[R]`, the target shows it.
-        geometry_aware: bool `[R]`, the target shows it and another of its symmetric group.
-        box_side: `[R]` px, longer side of the target's box; NaN without one.
-        image_side: `[R]` px, longer side of the target image.
-        error: `[A, R]` px in the target image from the match to the keypoint; NaN where it is absent.
-        twin_error: `[A, R]` px from the match to the keypoint's mirror twin; NaN where there is none in sight.
-        nearest_own: bool `[A, R]`, no other keypoint that both images show is nearer to the match, or as near.
-        kap_positive: float32 `[A, K, T, R]` highest similarity among the keypoint's own cells; NaN where it is absent.
-        kap_negative: float32 `[A, K, T, R]` highest among all other cells; NaN where there are none.
-    """
-
-    alphas: tuple[float, ...]
-    protocols: tuple[str, ...]
-    thresholds: tuple[float, ...]
-    sides: Side
-    fusion: Fusion
-    pair_ids: tuple[str, ...]
-    pair_categories: tuple[str, ...]
-    pair_attributes: tuple[dict[str, Any], ...]
-    pair: np.ndarray
-    keypoint: np.ndarray
-    present: np.ndarray
+    names: list[str]
+    source: np.ndarray
+    truth: np.ndarray
+    twin: np.ndarray
     geometry_aware: np.ndarray
-    box_side: np.ndarray
-    image_side: np.ndarray
-    error: np.ndarray
-    twin_error: np.ndarray
-    nearest_own: np.ndarray
-    kap_positive: np.ndarray
-    kap_negative: np.ndarray
 
-    def save(self, path: str | Path) -> None:
-        """Write everything into one `.npz` file."""
-        head = {name: getattr(self, name) for name in SETTINGS + OF_PAIRS}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, head=np.array(json.dumps(head)), **{name: getattr(self, name) for name in OF_ROWS})
-        write_whole(path, buffer.getvalue())
-
-    @classmethod
-    def load(cls, path: str | Path) -> KeypointTable:
-        """Read what `save` wrote.
-
-        Raises:
-            TableError: the file is missing or no keypoint table.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                head = {
-                    name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(str(file["head"])).items()
-                }
-                return cls(**head, **{name: file[name] for name in OF_ROWS})
-        except FileNotFoundError as error:
-            raise TableError(f"'{path}' is missing.") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise TableError(f"'{path}' is no keypoint table of this version.") from error
-
-    def select(self, pairs: np.ndarray) -> KeypointTable:
-        """The table of some pairs only.
-
-        Args:
-            pairs: bool `[P]`, or indices in the order wanted; a pair that is named twice is there twice.
-        """
-        pairs = np.asarray(pairs)
-        pairs = np.flatnonzero(pairs) if pairs.dtype == bool else pairs.astype(np.int64)
-        # The rows of each chosen pair in turn; they need not lie together.
-        order = np.argsort(self.pair, kind="stable")
-        start = np.searchsorted(self.pair[order], pairs)
-        count = np.searchsorted(self.pair[order], pairs, side="right") - start
-        first = np.cumsum(count) - count
-        rows = order[np.repeat(start - first, count) + np.arange(count.sum())]
-        return KeypointTable(
-            **{name: getattr(self, name) for name in SETTINGS},
-            **{name: tuple(getattr(self, name)[i] for i in pairs) for name in OF_PAIRS},
-            **{name: getattr(self, name)[..., rows] for name in OF_ROWS if name != "pair"},
-            pair=np.repeat(np.arange(len(pairs)), count),
-        )
+    @property
+    def present(self) -> np.ndarray:
+        return ~np.isnan(self.truth[:, 0])
 
 
-SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion")
-OF_PAIRS = ("pair_ids", "pair_categories", "pair_attributes")
-OF_ROWS = tuple(field.name for field in fields(KeypointTable) if field.name not in SETTINGS + OF_PAIRS)
-
-
-def concatenate(tables: Sequence[KeypointTable]) -> KeypointTable:
-    """One table of all pairs, in the order of the tables.
-
-    Raises:
-        TableError: no table, or their settings differ.
-    """
-    if not tables:
-        raise TableError("There is no keypoint table to join.")
-    for name in SETTINGS:
-        values = {getattr(table, name) for table in tables}
-        if len(values) > 1:
-            raise TableError(f"Keypoint tables of different {name} cannot be joined: {sorted(values)}.")
-    first_pair = np.cumsum([0, *(len(table.pair_ids) for table in tables)])
-    return KeypointTable(
-        **{name: getattr(tables[0], name) for name in SETTINGS},
-        **{name: tuple(value for table in tables for value in getattr(table, name)) for name in OF_PAIRS},
-        **{
-            name: np.concatenate([getattr(table, name) for table in tables], axis=-1)
-            for name in OF_ROWS
-            if name != "pair"
-        },
-        pair=np.concatenate([table.pair + first for table, first in zip(tables, first_pair, strict=False)]),
+def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
+    names = [name for name, point in pair.source.keypoints.items() if point]
+    if symmetry is None:
+        symmetry = symmetry_by_name({**pair.source.keypoints, **pair.target.keypoints})
+    shown = {name: point for name, point in pair.target.keypoints.items() if point}
+    twins = [symmetry.twins.get(name) for name in names]
+    alike = [len(symmetry.groups.get(name, frozenset()) & shown.keys()) for name in names]
+    return _Keypoints(
+        names,
+        source=np.array([pair.source.keypoints[name] for name in names], dtype=np.float64).reshape(-1, 2),
+        truth=np.array([shown.get(name, HIDDEN) for name in names], dtype=np.float64).reshape(-1, 2),
+        twin=np.array([shown.get(twin, HIDDEN) for twin in twins], dtype=np.float64).reshape(-1, 2),
+        geometry_aware=np.array([name in shown and n >= 2 for name, n in zip(names, alike, strict=True)], dtype=bool),
     )
+
+
+def _rows(sources: list[Tensor], cells: list[np.ndarray], target: Tensor, fusion: Fusion) -> np.ndarray:
+    """Similarity `[M, H, W]` of the cells of several sources `[D, H', W']`, one after the other, to one target."""
+    queries = torch.cat([source[:, cell[:, 1], cell[:, 0]].T for source, cell in zip(sources, cells, strict=True)])
+    queries, tokens = queries.float(), target.flatten(1).float()
+    squares = tokens.square().sum(dim=0)
+    if fusion == "cosine":
+        rows = normalize(queries) @ tokens / squares.sqrt().clamp(min=1e-12)
+    else:
+        squared = queries.square().sum(dim=1, keepdim=True) + squares - 2 * queries @ tokens
+        rows = -squared.clamp(min=0).sqrt()
+    return rows.unflatten(1, target.shape[1:]).cpu().numpy()
+
+
+def _mix(raw: np.ndarray | None, ball: np.ndarray | None, part: slice, alphas: tuple[float, ...]) -> np.ndarray:
+    """`[A, N, H, W]` at every alpha."""
+    ends = {0.0: raw, 1.0: ball}
+    return np.stack([ends[a][part] if a in ends else fuse(raw[part], ball[part], a) for a in alphas])
+
+
+def _best_points(rows: np.ndarray, framing: Framing) -> np.ndarray:
+    """Pixels `[A, N, 2]` of the best cells that are not on padding."""
+    content = framing.content_cells().reshape(-1)
+    rows = rows.reshape(*rows.shape[:2], -1)
+    if content.all():
+        cell = rows.argmax(axis=-1)
+    else:
+        content = np.flatnonzero(content)
+        cell = content[rows[..., content].argmax(axis=-1)]
+    return framing.to_pixel(np.stack([cell % framing.grid[0], cell // framing.grid[0]], axis=-1))
+
+
+def _distances(found: np.ndarray, keypoints: _Keypoints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of matches `[A, N, 2]`: px to the keypoint, px to its twin, and whether the keypoint is the nearest of all."""
+    error = np.linalg.norm(found - keypoints.truth, axis=-1)
+    present = np.flatnonzero(keypoints.present)
+    others = np.linalg.norm(found[:, :, None] - keypoints.truth[present], axis=-1)
+    others[:, present, np.arange(len(present))] = np.inf
+    nearest_own = error < others.min(axis=-1, initial=np.inf)
+    return error, np.linalg.norm(found - keypoints.twin, axis=-1), nearest_own
+
+
+def _side(image: ImageRecord, sides: Side) -> float:
+    return image.longer_side if sides == "box" else float(max(image.size))
