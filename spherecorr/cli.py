@@ -17,6 +17,7 @@ from spherecorr.cli_base import Parser, add_command, describe_versions, load_mod
 from spherecorr.cli_data import register_data
 from spherecorr.cli_download import register_download
 from spherecorr.cli_eval import register_eval, register_reproduce
+from spherecorr.cli_extract import register_extract
 from spherecorr.cli_render import register_render
 from spherecorr.cli_train import register_import, register_pretrain, register_train
 
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     register_app(commands)
     register_match(commands)
     register_render(commands)
+    register_extract(commands)
     register_pretrain(commands)
     register_train(commands)
     register_import(commands)

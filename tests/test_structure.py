@@ -40,7 +40,10 @@ ARROWS = {
     "training_data": {"backbones", "crops", "data", "extraction", "store"},
     "evaluation": RESULTS | {"data", "metrics", "scoring"},
     "pretraining": MODELS | {"backbones", "data", "render"},
-    "training": RESULTS | {"data", "evaluation", "metrics", "render"},
+    "parallel": {"device"},
+    "training_settings": {"sphere"},
+    "training_run": {"files", "sphere"},
+    "training": {"parallel", "sphere", "training_data", "training_run", "training_settings"},
     "viewpoint": {"data", "features"},
     "masking": {"data", "device", "files", "images"},
     "views": {"averages", "features", "geometry", "images", "matching", "metrics", "report", "scoring", "sphere", "summary"},
@@ -48,9 +51,10 @@ ARROWS = {
     "cli_base": set(),
     "cli_data": {"cli_base", "data", "files", "masking"},
     "cli_download": {"backbones", "cli_base", "cli_data", "data"},
+    "cli_extract": {"backbones", "cli_base", "cli_data", "cli_train", "data", "extraction", "store"},
     "cli_render": {"cli_base", "render"},
     "cli_train": RESULTS | {"cli_base", "data", "evaluation", "pretraining", "training"},
-    "cli": RESULTS | {"cli_base", "cli_data", "cli_download", "cli_render", "cli_train", "views", "ui"},
+    "cli": RESULTS | {"cli_base", "cli_data", "cli_download", "cli_extract", "cli_render", "cli_train", "views", "ui"},
 }
 
 
