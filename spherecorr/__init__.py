@@ -13,6 +13,8 @@ _HOMES = {
     "load_backbone": "spherecorr.backbones",
     "load_sphere": "spherecorr.sphere.checkpoint",
     "match": "spherecorr.matching",
+    "evaluate": "spherecorr.evaluation",
+    "Report": "spherecorr.report",
     "joint_pca": "spherecorr.features",
     "FeatureMap": "spherecorr.features",
     "SphereMap": "spherecorr.features",

@@ -40,11 +40,36 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def progress(title: str):
+def progress(title: str, unit: str = "image"):
     """A wrapper that shows how far a loop over a sequence is."""
     from tqdm import tqdm
 
-    return lambda items: tqdm(items, desc=title, unit="image")
+    return lambda items: tqdm(items, desc=title, unit=unit)
+
+
+def load_models(backbone_name: str | None, sphere_name: str | None, device: str):
+    """Load a backbone and its sphere mapper, each chosen by the other where only one is named.
+
+    Returns:
+        The Backbone, and the SphereMapper or None.
+    """
+    from spherecorr.backbones import load_backbone
+
+    sphere = load_sphere_of(backbone_name, sphere_name, device)
+    trained_on = sphere.settings.source if sphere else None
+    # The mapper knows the layer and tokens, too; a backbone of another name is refused when the mapper is used.
+    if trained_on and backbone_name in (None, trained_on.backbone):
+        return load_backbone(trained_on, device=device), sphere
+    return load_backbone(backbone_name or "mini", device=device), sphere
+
+
+def load_sphere_of(backbone_name: str | None, sphere_name: str | None, device: str):
+    """The mapper that is named; without a name mini's for the backbone mini, else None."""
+    from spherecorr.sphere.checkpoint import load_sphere
+
+    if sphere_name is None:
+        sphere_name = "mini" if backbone_name in (None, "mini") else "none"
+    return None if sphere_name == "none" else load_sphere(sphere_name, device=device)
 
 
 def describe_versions() -> dict[str, str]:

@@ -1,128 +1,293 @@
-"""Match a dataset's keypoints and count what is right, what is not, and what is a symmetric mistake."""
+"""A dataset, its features and a sphere become a report; what was scored is kept, so that a stopped run goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from spherecorr.data.records import DatasetError, PairRecord, twin_name
+from spherecorr.data.reading import read_all
+from spherecorr.data.records import DatasetError, ImageRecord, PairRecord, open_picture
 from spherecorr.features import FeatureMap, SphereMap
-from spherecorr.matching import View, top_k, view_rows
-from spherecorr.metrics import KapProtocol, average_precision, correct, kap_entries, symmetric_mistake
+from spherecorr.files import write_whole
+from spherecorr.geometry import mask_to_cells
+from spherecorr.keypoint_table import Fusion, KeypointTable, Side, concatenate
+from spherecorr.parallel import Processes, join_processes
+from spherecorr.report import Report
+from spherecorr.scoring import score_pairs
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.summary import summarise
+from spherecorr.viewpoint import ViewpointReport, mean_direction, viewpoint_report
+
+THRESHOLDS = (0.1, 0.05, 0.01)
+PROTOCOLS = ("corrected", "authors", "jamais-vu")
+PART = 256  # pairs whose table is one file
+Tick = Callable[[Sequence], Iterable]
 
 
-@dataclass(frozen=True)
-class Score:
-    """Shares 0..1 over the keypoints that both images of a pair show.
-
-    Attributes:
-        pck: correct at the threshold.
-        symmetric: symmetric mistakes, over the keypoints with a mirror twin in sight of the target.
-        keypoints: how many `pck` counts.
-        with_twin: how many `symmetric` counts.
-    """
-
-    pck: float
-    symmetric: float
-    keypoints: int
-    with_twin: int
+class EvaluationError(ValueError):
+    """An evaluation that cannot be made; the message says why and what to do."""
 
 
-def evaluate_pairs(
-    pairs: Sequence[PairRecord],
+def evaluate(
+    dataset: Any,
     features: Mapping[str, FeatureMap],
-    spheres: Mapping[str, SphereMap] | None,
-    alphas: Sequence[float],
-    threshold: float = 0.1,
-) -> dict[str, dict[float, Score]]:
-    """Score matches at several shares of the sphere in one pass.
+    *,
+    split: str = "test",
+    sphere: SphereMapper | Mapping[str, SphereMap] | None = None,
+    alpha: float | Sequence[float] | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+    protocols: Sequence[str] = PROTOCOLS,
+    sides: Side = "box",
+    fusion: Fusion = "cosine",
+    inclusive: bool = False,
+    resamples: int = 500,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    broken: list[str] | None = None,
+    settings: dict[str, Any] | None = None,
+    tick: Tick = iter,
+) -> Report:
+    """Match the keypoints of a dataset's pairs and report PCK and KAP.
+
+    Several processes that `accelerate launch` started share the work where `out` is given.
 
     Args:
-        pairs: what to match.
-        features: image id -> feature map.
-        spheres: image id -> sphere map; None if `alphas` is `[0]`.
-        alphas: shares of the sphere; 0 is raw features, 1 the sphere alone.
-        threshold: PCK's alpha, a share of the longer side of the target's box (of the image where it has none).
-
-    Returns:
-        Category (and "all", every keypoint counted alike) -> alpha -> Score.
-
-    Raises:
-        DatasetError: no pair has a keypoint that both images show.
-    """
-    counts: dict[tuple[str, float], np.ndarray] = {}
-    for pair in pairs:
-        names = [n for n, point in pair.source.keypoints.items() if point and pair.target.keypoints.get(n)]
-        if not names:
-            continue
-        source, target = (
-            View(features[image.id], spheres[image.id] if spheres else None) for image in (pair.source, pair.target)
-        )
-        points = np.array([pair.source.keypoints[n] for n in names])
-        truth = np.array([pair.target.keypoints[n] for n in names])
-        twin = np.array([pair.target.keypoints.get(twin_name(n) or "") or (np.nan, np.nan) for n in names])
-        pixels = threshold * pair.target.longer_side
-        cells = source.features.framing.to_cell(points)
-        has_twin = ~np.isnan(twin[:, 0])
-        for alpha in alphas:
-            best, _ = top_k(view_rows(source, target, cells, alpha))
-            found = target.features.framing.to_pixel(best[:, 0])
-            right, mistaken = correct(found, truth, pixels), symmetric_mistake(found, truth, twin, pixels)
-            row = np.array([right.sum(), len(names), mistaken.sum(), has_twin.sum()])
-            for key in (pair.source.category, "all"):
-                counts[key, alpha] = counts.get((key, alpha), 0) + row
-    if not counts:
-        raise DatasetError("There is nothing to score: no pair has a keypoint that both of its images show.")
-    report: dict[str, dict[float, Score]] = {}
-    for (category, alpha), (right, total, mistaken, twins) in sorted(counts.items()):
-        report.setdefault(category, {})[alpha] = Score(right / total, mistaken / max(twins, 1), int(total), int(twins))
-    return report
-
-
-def evaluate_kap(
-    pairs: Sequence[PairRecord],
-    features: Mapping[str, FeatureMap],
-    spheres: Mapping[str, SphereMap] | None,
-    alpha: float,
-    threshold: float = 0.1,
-    protocol: KapProtocol | None = None,
-) -> dict[str, float]:
-    """KAP (keypoint average precision): one value per category, and "all", the mean of the categories.
-
-    Every keypoint that the source shows counts; one that the target lacks should have no high similarity anywhere.
-
-    Args:
-        pairs: what to match.
-        features: image id -> feature map.
-        spheres: image id -> sphere map; None if `alpha` is 0.
-        alpha: share of the sphere.
-        threshold: a share of the longer side of the target's box (of the image where it has none).
-        protocol: see `metrics.KAP_PROTOCOLS`; "corrected" by default.
+        dataset: a reader (see `data.registry.open_dataset`), or pairs.
+        features: image id -> feature map, such as a dict or a FeatureStore.
+        split: of the reader.
+        sphere: a mapper, or image id -> sphere map; None reports raw features alone.
+        alpha: shares of the sphere in the fused similarity, beside raw features (0) and the sphere alone (1); by
+            default what the mapper recommends, 0.2 for maps.
+        thresholds: shares of the longer side of the target.
+        sides: of the target's "box" (the image's where it has none), or of its "image".
+        protocols: names of `metrics.KAP_PROTOCOLS`.
+        fusion: the similarity, see `scoring.score_pairs`.
+        inclusive: a match exactly at the threshold is correct.
+        resamples: of the bootstrap behind the intervals; 0 for none.
+        out: folder that keeps what was scored; the same call again goes on from there. None keeps nothing.
+        overwrite: begin anew, whatever `out` holds.
+        broken: a list that gets a sentence for every pair that cannot be used, instead of an error.
+        settings: JSON-able entries that `out` and the report state first.
+        tick: wraps the parts that are left to do, to show progress.
 
     Raises:
-        DatasetError: no pair has a keypoint in its source.
+        DatasetError: no such split, a broken file, or no features for an image that a pair names.
+        EvaluationError: no pairs, an alpha without sphere or outside 0..1, or a folder with results of other settings.
+        ScoringError: an unknown protocol, a threshold of 0, features of different backbones or pictures.
+        SphereMismatchError: a mapper of another backbone.
     """
-    gathered: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for pair in pairs:
-        shown = {name: point for name, point in pair.source.keypoints.items() if point}
-        if not shown:
-            continue
-        source, target = (
-            View(features[image.id], spheres[image.id] if spheres else None) for image in (pair.source, pair.target)
-        )
-        cells = source.features.framing.to_cell(np.array(list(shown.values())))
-        rows = view_rows(source, target, cells, alpha).cpu().numpy()
-        rows = np.where(np.isneginf(rows), rows[np.isfinite(rows)].min(), rows)  # cells on padding are the worst
-        truth = np.array([pair.target.keypoints.get(name) or (np.nan, np.nan) for name in shown])
-        pixels = threshold * pair.target.longer_side
-        entries = kap_entries(rows, target.features.framing, truth, pixels, protocol or KapProtocol())
-        gathered.setdefault(pair.source.category, []).append(entries)
-    if not gathered:
-        raise DatasetError("There is nothing to score: no pair has a keypoint in its source image.")
-    report = {
-        category: average_precision(*(np.concatenate(part) for part in zip(*entries, strict=True)))
-        for category, entries in sorted(gathered.items())
+    pairs = dataset.pairs(split, broken) if hasattr(dataset, "pairs") else list(dataset)
+    pairs = read_all(lambda pair: _with_features(pair, features), pairs, broken)
+    if not pairs:
+        raise EvaluationError(f"There are no pairs to evaluate{f' ({broken[0]})' if broken else ''}.")
+    sample = features[pairs[0].source.id]
+    if isinstance(sphere, SphereMapper):
+        sphere.check(sample.source)
+    alphas = choose_alphas(sphere, alpha)
+    choices = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides, "fusion": fusion}
+    record = {
+        **({"split": split} if hasattr(dataset, "pairs") else {}),
+        **(settings or {}),
+        "pairs": len(pairs),
+        "checksum of pairs": _checksum(pair.id.encode() for pair in pairs),
+        "features": {**asdict(sample.source), "input_size": sample.framing.input_size},
+        "checksum of sphere": sphere_checksum(sphere) if isinstance(sphere, SphereMapper) else None,
+        "alphas": alphas,
+        **choices,
     }
-    return {"all": float(np.nanmean(list(report.values()))), **report}
+    spheres = _SphereMaps(sphere, features) if isinstance(sphere, SphereMapper) else sphere
+
+    def score(part: Sequence[PairRecord]) -> KeypointTable:
+        return score_pairs(part, features, spheres, alphas, **choices)
+
+    table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, tick)
+    left_out = {"left out": {"pairs": len(broken), "first": broken[0]}} if broken else {}
+    return summarise(table, inclusive=inclusive, resamples=resamples, settings={**record, **left_out})
+
+
+def evaluate_viewpoints(
+    images: Sequence[ImageRecord], features: Mapping[str, FeatureMap], sphere: SphereMapper, tick: Tick = iter
+) -> ViewpointReport:
+    """Score the azimuths that a sphere finds for images with a viewpoint, each against the views of other objects.
+
+    The object is the image's mask where there is one, else what the mapper takes for foreground, else the whole image.
+
+    Args:
+        images: annotated with a viewpoint.
+        features: image id -> feature map.
+        sphere: the mapper.
+        tick: wraps the images, to show progress.
+
+    Raises:
+        EvaluationError: features missing for an image.
+        DatasetError: see `viewpoint.viewpoint_report`.
+        SphereMismatchError: a mapper of another backbone.
+    """
+    directions = {}
+    for image in tick(images):
+        if image.id not in features:
+            raise EvaluationError(f"There are no features for image '{image.id}'.")
+        found = sphere.sphere_map(features[image.id])
+        if image.mask:
+            foreground = mask_to_cells(image.load_mask(), found.framing)
+        else:
+            foreground = sphere.foreground(found)
+        everything = np.ones(found.points.shape[1:], dtype=bool)
+        directions[image.id] = mean_direction(found, everything if foreground is None else foreground)
+    return viewpoint_report(images, None, directions)
+
+
+def read_pairs(dataset: Any, split: str, broken: list[str] | None = None) -> list[PairRecord]:
+    """The pairs of a split whose pictures are there.
+
+    Args:
+        dataset: a reader with pairs.
+        split: of the dataset.
+        broken: a list that gets a sentence for every pair that cannot be used, instead of an error; then the pictures
+            are decoded, too.
+
+    Raises:
+        DatasetError: no such split, a broken annotation, or a pair that names a missing picture.
+    """
+    faults: dict[Path, str | None] = {}
+
+    def checked(pair: PairRecord) -> PairRecord:
+        for path in (pair.source.path, pair.target.path):
+            if path not in faults:
+                faults[path] = _fault(path, decode=broken is not None)
+            if faults[path]:
+                raise DatasetError(f"Pair '{pair.id}' cannot be used: {faults[path]}")
+        return pair
+
+    return read_all(checked, dataset.pairs(split, broken), broken)
+
+
+def spread(pairs: Sequence[PairRecord], limit: int | None) -> list[PairRecord]:
+    """At most so many of the pairs, evenly spread over the list, so that every category keeps its share."""
+    if limit is None or limit >= len(pairs):
+        return list(pairs)
+    return [pairs[i] for i in np.linspace(0, len(pairs), limit, endpoint=False).astype(int)]
+
+
+def choose_alphas(
+    sphere: SphereMapper | Mapping[str, SphereMap] | None, alpha: float | Sequence[float] | None
+) -> tuple[float, ...]:
+    """Raw, sphere, and the shares between that were asked for or that the mapper recommends.
+
+    Raises:
+        EvaluationError: an alpha without sphere, or outside 0..1.
+    """
+    if sphere is None:
+        if alpha is not None:
+            raise EvaluationError("alpha is a sphere's share, and there is no sphere.")
+        return (0.0,)
+    if alpha is None:
+        alpha = sphere.settings.alpha if isinstance(sphere, SphereMapper) else 0.2
+    asked = [alpha] if isinstance(alpha, int | float) else list(alpha)
+    for value in asked:
+        if not 0 <= value <= 1:
+            raise EvaluationError(f"alpha is the sphere's share and must lie between 0 and 1; got {value:g}.")
+    return tuple(dict.fromkeys((0.0, 1.0, *map(float, asked))))
+
+
+def sphere_checksum(mapper: SphereMapper) -> str:
+    """What tells two mappers apart: a digest of their weights."""
+    state = sorted(mapper.state_dict().items())
+    return _checksum(key.encode() + tensor.cpu().numpy().tobytes() for key, tensor in state)
+
+
+class _SphereMaps(Mapping[str, SphereMap]):
+    """The sphere maps of all images, each computed when it is first asked for; they are small."""
+
+    def __init__(self, mapper: SphereMapper, features: Mapping[str, FeatureMap]):
+        self._mapper, self._features = mapper, features
+        self._maps: dict[str, SphereMap] = {}
+
+    def __getitem__(self, image_id: str) -> SphereMap:
+        if image_id not in self._maps:
+            features = self._features[image_id]
+            found = self._mapper.sphere_map(features)
+            self._maps[image_id] = SphereMap(found.points.to(features.features.device), found.framing)
+        return self._maps[image_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._features)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+
+def _score_in_parts(
+    pairs: Sequence[PairRecord],
+    score: Callable[[Sequence[PairRecord]], KeypointTable],
+    out: Path | None,
+    record: dict[str, Any],
+    overwrite: bool,
+    tick: Tick,
+) -> KeypointTable:
+    """Score the pairs part by part, and join the parts in the pairs' order."""
+    # Pairs of one target lie together: its features are read and normalised once for all of them.
+    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].target.category, pairs[i].target.id))
+    parts = [[pairs[i] for i in order[start : start + PART]] for start in range(0, len(order), PART)]
+    if out is None:
+        tables = [score(part) for part in tick(parts)]
+    else:
+        processes = join_processes("cpu")
+        _claim(out, record, overwrite, processes)
+        files = [out / "parts" / f"{i:05d}.npz" for i in range(len(parts))]
+        own = range(processes.index, len(parts), processes.count)
+        for i in tick([i for i in own if not files[i].exists()]):
+            score(parts[i]).save(files[i])
+        processes.wait()
+        tables = [KeypointTable.load(file) for file in files]
+    return concatenate(tables).select(np.argsort(order))
+
+
+def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Processes) -> None:
+    """Write the settings into a new folder, or one that is to be overwritten; refuse one with other settings."""
+    file, parts = out / "settings.json", out / "parts"
+    content = json.loads(json.dumps(record))
+    if processes.main:
+        if overwrite:
+            shutil.rmtree(parts, ignore_errors=True)
+        elif parts.is_dir() and (found := json.loads(file.read_text(encoding="utf-8"))) != content:
+            names = [name for name in {**found, **content} if found.get(name) != content.get(name)]
+            there, now = (", ".join(f"{name} {said.get(name)}" for name in names) for said in (found, content))
+            raise EvaluationError(
+                f"'{out}' holds results of other settings ({there}; now {now}). Choose another folder, or overwrite it."
+            )
+        write_whole(file, (json.dumps(content, indent=2) + "\n").encode())
+    processes.wait()
+
+
+def _with_features(pair: PairRecord, features: Mapping[str, FeatureMap]) -> PairRecord:
+    for image in (pair.source, pair.target):
+        if image.id not in features:
+            raise DatasetError(f"There are no features for image '{image.id}', which pair '{pair.id}' names.")
+    return pair
+
+
+def _fault(path: Path, decode: bool) -> str | None:
+    """Why a picture cannot be used; None if it can."""
+    if not path.is_file():
+        return f"there is no picture '{path}'."
+    try:
+        if decode:
+            open_picture(path)
+    except DatasetError as error:
+        return str(error)
+    return None
+
+
+def _checksum(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk + b"\n")
+    return digest.hexdigest()[:16]

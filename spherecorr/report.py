@@ -124,8 +124,21 @@ class Report:
         raise ReportError(f"The report has no {metric} of '{similarity}' over '{over}' at {threshold:g}.")
 
     def table(self) -> str:
-        """The figures at the first threshold as text, in percent."""
-        return "\n\n".join(table.text() for table in self.tables(self.settings["thresholds"][:1]))
+        """What was counted and how, and the figures at the first threshold, as text in percent."""
+        return "\n\n".join([self._head(), *(table.text() for table in self.tables(self.settings["thresholds"][:1]))])
+
+    def _head(self) -> str:
+        said = self.settings
+        counts = f"{said['pairs']:,} pairs, {said['keypoints']:,} keypoints"
+        lines = [
+            f"{counts}; {said['keypoints absent in the target']:,} more are absent in the target",
+            f"thresholds are shares of {said['threshold is a share of']}; correct if {said['correct if']}",
+            f"similarity {said['fusion']}, alpha {', '.join(f'{alpha:g}' for alpha in said['alphas'])}",
+        ]
+        lines += [f"limited to {said['limit']}"] if "limit" in said else []
+        if "left out" in said:
+            lines.append(f"left out: {said['left out']['pairs']:,} pairs; the first: {said['left out']['first']}")
+        return "\n".join(lines)
 
     def tables(self, thresholds: Sequence[float]) -> list[Table]:
         """Averages at some thresholds, and at the first of them every category and difficulty."""

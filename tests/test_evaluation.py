@@ -1,18 +1,29 @@
-"""Scores of a whole dataset, on feature maps made by hand."""
+"""Evaluation of a whole dataset: on feature maps made by hand, in parts, after a stop, and by two processes."""
 
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import spherecorr
+from spherecorr import evaluation
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
-from spherecorr.evaluation import Score, evaluate_kap, evaluate_pairs
+from spherecorr.evaluation import EvaluationError, choose_alphas, evaluate, evaluate_viewpoints, read_pairs, spread
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
+from spherecorr.report import ReportError
+from spherecorr.scoring import ScoringError
+from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
 
 CELLS = 8  # a picture of 80 x 80 pixels in cells of 10
 FRAME = pad((80, 80), 80, 10)
+SOURCE = FeatureSource("by-hand", 4, 10, 0)
+PART = 10  # of the 30 pairs, 5 to a target: the same sums are made as in one part, to the last bit
 LEFT, RIGHT, NOSE = (1, 4), (6, 4), (4, 1)  # (col, row) of three parts
 
 
@@ -42,7 +53,7 @@ def feature_map(wheels: tuple[float, float], noise: int) -> FeatureMap:
         (NOSE, (0, 1, 0, 0)),
     ]:
         features[:, row, column] = torch.tensor(vector)
-    return FeatureMap(features, FRAME, FeatureSource("by-hand", 4, 10, 0))
+    return FeatureMap(features, FRAME, SOURCE)
 
 
 def sphere_map() -> SphereMap:
@@ -73,71 +84,270 @@ def pair():
     return PairRecord("a-b", source, target), features, {name: sphere_map() for name in features}
 
 
+def many_pairs() -> tuple[list[PairRecord], dict[str, FeatureMap]]:
+    """30 pairs of 6 pictures in 2 categories, with random features."""
+    images = [record(str(i), ALL if i % 3 else {**ALL, "nose": None}, ("car", "dog")[i % 2]) for i in range(6)]
+    features = {image.id: feature_map((1, 0.9), i) for i, image in enumerate(images)}
+    pairs = [PairRecord(f"{a.id}-{b.id}", a, b, {"truncation": 1}) for a in images for b in images if a is not b]
+    return pairs, features
+
+
+def tiny_mapper() -> SphereMapper:
+    torch.manual_seed(0)
+    return SphereMapper(SphereSettings(4, width=8, source=SOURCE, alpha=0.4)).eval()
+
+
+def figures(report) -> list:
+    """All figures, NaN made comparable."""
+    return [tuple("nan" if value != value else value for value in vars(figure).values()) for figure in report.figures]
+
+
 def test_raw_takes_the_twin_and_the_sphere_the_right_one(pair):
     pair, features, spheres = pair
-    report = evaluate_pairs([pair], features, spheres, [0, 0.5, 1])
-    assert list(report) == ["all", "car"] and report["all"] == report["car"]
-    assert report["all"][0] == Score(pck=1 / 3, symmetric=1.0, keypoints=3, with_twin=2)  # only the nose
-    assert report["all"][0.5] == report["all"][1] == Score(pck=1.0, symmetric=0.0, keypoints=3, with_twin=2)
+    report = spherecorr.evaluate([pair], features, sphere=spheres, alpha=0.5, resamples=0)
+    assert report.similarities == ("raw", "sphere", "fused") and report.categories == ("car",)
+    assert report.value("PCK", "raw") == pytest.approx(1 / 3)  # only the nose
+    assert report.value("symmetric mistakes", "raw") == 1
+    for name in ("sphere", "fused"):
+        assert report.value("PCK", name) == 1 and report.value("symmetric mistakes", name) == 0
+    assert report.find(metric="symmetric mistakes")[0].count == 2
+    assert report.value("PCK", "fused - raw", "car") == pytest.approx(2 / 3)
 
 
 def test_raw_features_need_no_sphere(pair):
     pair, features, spheres = pair
-    assert evaluate_pairs([pair], features, None, [0]) == {
-        key: {0: scores[0]} for key, scores in evaluate_pairs([pair], features, spheres, [0, 1]).items()
-    }
+    alone = evaluate([pair], features, resamples=0)
+    assert alone.similarities == ("raw",)
+    both = evaluate([pair], features, sphere=spheres, resamples=0)
+    assert alone.value("PCK", "raw") == both.value("PCK", "raw") and alone.value("KAP", "raw", "car") == both.value(
+        "KAP", "raw", "car"
+    )
 
 
-def test_only_keypoints_that_both_show_count(pair):
+def test_only_keypoints_that_both_show_count_for_pck_and_the_others_for_kap(pair):
     _, features, spheres = pair
     source = record("a", {"left_wheel": LEFT, "right_wheel": None, "nose": NOSE, "tail": (7, 7)})
     target = record("b", {"left_wheel": LEFT, "right_wheel": RIGHT, "nose": None})
-    report = evaluate_pairs([PairRecord("a-b", source, target)], features, spheres, [0])
+    report = evaluate([PairRecord("a-b", source, target)], features, sphere=spheres, resamples=0)
     # The left wheel alone; its twin is in sight of the target, and raw features take it.
-    assert report["all"][0] == Score(pck=0.0, symmetric=1.0, keypoints=1, with_twin=1)
-    source_only_left = record("b", {"left_wheel": LEFT, "right_wheel": None})
-    report = evaluate_pairs([PairRecord("a-b", source, source_only_left)], features, spheres, [0])
-    assert report["all"][0] == Score(pck=0.0, symmetric=0.0, keypoints=1, with_twin=0)  # a mistake, but no twin to see
+    (pck,) = report.find(metric="PCK", similarity="raw", over="car", threshold=0.1)
+    (kap,) = report.find(metric="KAP", similarity="raw", over="car", threshold=0.1, protocol="corrected")
+    assert (pck.value, pck.count) == (0, 1) and report.value("symmetric mistakes", "raw") == 1
+    assert (kap.count, kap.negatives) == (1, 3)  # nose and tail can only be found where they are not
 
 
-def test_the_threshold_is_a_share_of_the_targets_longer_side(pair):
-    """The twin lies 50 pixels off, the box is 60 long: at 0.9 (54 pixels) raw's answers count as correct."""
-    pair, features, spheres = pair
-    assert evaluate_pairs([pair], features, spheres, [0], threshold=0.9)["all"][0].pck == 1
-    assert evaluate_pairs([pair], features, spheres, [0], threshold=0.8)["all"][0].pck == pytest.approx(1 / 3)
+def test_a_pair_without_common_keypoints_changes_nothing(pair):
+    pair, features, _ = pair
+    empty = PairRecord("empty", record("a", {"nose": None}), record("b", {"nose": NOSE}))
+    with_empty, without = (evaluate(pairs, features, resamples=0) for pairs in ([empty, pair], [pair]))
+    assert with_empty.value("PCK", "raw", "per image") == without.value("PCK", "raw", "per image")
+    with pytest.raises(ReportError, match="There is nothing to score: no pair has a keypoint"):
+        evaluate([empty], features)
 
 
-def test_without_a_box_the_threshold_is_a_share_of_the_image(pair):
-    """The image is 80 long: the twin's 50 pixels are within 0.7 of it, not within 0.6."""
-    pair, features, spheres = pair
-    boxless = PairRecord("a-b", pair.source, replace(pair.target, box=None))
-    assert evaluate_pairs([boxless], features, spheres, [0], threshold=0.7)["all"][0].pck == 1
-    assert evaluate_pairs([boxless], features, spheres, [0], threshold=0.6)["all"][0].pck == pytest.approx(1 / 3)
+def test_a_reader_is_asked_for_its_split_and_a_mapper_recommends_its_alpha():
+    pairs, features = many_pairs()
+
+    class Reader:
+        def pairs(self, split, broken=None):
+            return {"val": pairs}[split]
+
+    report = evaluate(Reader(), features, split="val", sphere=tiny_mapper(), resamples=0)
+    assert report.settings["alphas"] == [0, 1, 0.4] and report.settings["split"] == "val"
+    assert report.settings["features"]["backbone"] == "by-hand" and report.settings["features"]["input_size"] == (
+        80,
+        80,
+    )
+    maps = {name: tiny_mapper().sphere_map(feature) for name, feature in features.items()}
+    assert figures(evaluate(pairs, features, sphere=maps, alpha=0.4, resamples=0)) == figures(report)
 
 
-def test_keypoints_are_pooled_over_pairs_and_categories(pair):
-    pair, features, spheres = pair
-    twin_free = record("c", {"nose": NOSE}, category="cup"), record("d", {"nose": NOSE}, category="cup")
-    for image in twin_free:
-        features[image.id], spheres[image.id] = feature_map((0, 0), 2), sphere_map()
-    report = evaluate_pairs([pair, PairRecord("c-d", *twin_free)], features, spheres, [0])
-    assert report["cup"][0] == Score(pck=1.0, symmetric=0.0, keypoints=1, with_twin=0)
-    assert report["all"][0] == Score(pck=2 / 4, symmetric=1.0, keypoints=4, with_twin=2)
+def test_alphas():
+    mapper = tiny_mapper()
+    assert choose_alphas(None, None) == (0,) and choose_alphas(mapper, None) == (0, 1, 0.4)
+    assert choose_alphas(mapper, (0.2, 1, 0.5)) == (0, 1, 0.2, 0.5) and choose_alphas({}, None) == (0, 1, 0.2)
+    with pytest.raises(EvaluationError, match="there is no sphere"):
+        choose_alphas(None, 0.2)
+    with pytest.raises(EvaluationError, match=r"must lie between 0 and 1; got 1\.5"):
+        choose_alphas(mapper, 1.5)
 
 
-def test_a_pair_without_common_keypoints_is_left_out(pair):
-    pair, features, spheres = pair
-    empty = PairRecord("a-b", record("a", {"nose": NOSE}), record("b", {"nose": None}))
-    assert evaluate_pairs([empty, pair], features, spheres, [0]) == evaluate_pairs([pair], features, spheres, [0])
-    with pytest.raises(DatasetError, match="There is nothing to score"):
-        evaluate_pairs([empty], features, spheres, [0])
+def test_parts_give_what_one_pass_gives(monkeypatch, tmp_path):
+    pairs, features = many_pairs()
+    whole = evaluate(pairs, features, sphere=tiny_mapper(), resamples=10)
+    monkeypatch.setattr(evaluation, "PART", PART)
+    assert figures(evaluate(pairs, features, sphere=tiny_mapper(), resamples=10, out=tmp_path)) == figures(whole)
+    assert len(list((tmp_path / "parts").iterdir())) == 3
 
 
-def test_kap_is_perfect_by_the_sphere_and_spoilt_by_raw_features_and_by_an_absent_keypoint(pair):
-    both, features, spheres = pair
-    assert evaluate_kap([both], features, spheres, 1) == {"all": 1.0, "car": 1.0}
-    assert evaluate_kap([both], features, None, 0)["all"] < 0.8  # both wheels are surest of the wrong wheel
-    lacking = PairRecord("a-b", both.source, record("b", {**ALL, "right_wheel": None}))
-    assert evaluate_kap([lacking], features, spheres, 1)["all"] < 1.0  # its place is there, but hidden
-    with pytest.raises(DatasetError, match="no pair has a keypoint"):
-        evaluate_kap([PairRecord("a-b", record("a", {"nose": None}), both.target)], features, spheres, 1)
+def test_a_stopped_run_goes_on_and_does_nothing_twice(monkeypatch, tmp_path):
+    pairs, features = many_pairs()
+    monkeypatch.setattr(evaluation, "PART", PART)
+    scored = []
+
+    def stop_after_one(parts):
+        for part in parts:
+            if len(scored) == 1:
+                raise KeyboardInterrupt
+            scored.append(part)
+            yield part
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(pairs, features, out=tmp_path, tick=stop_after_one)
+    done = {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
+    assert len(done) == 1
+    left = []
+    report = evaluate(pairs, features, out=tmp_path, tick=lambda parts: left.extend(parts) or parts)
+    assert len(left) == 2 and figures(report) == figures(evaluate(pairs, features))
+    for name, content in done.items():
+        assert (tmp_path / "parts" / name).read_bytes() == content
+    again = []
+    evaluate(pairs, features, out=tmp_path, tick=lambda parts: again.extend(parts) or parts)
+    assert again == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": (0.2,)},
+        {"alpha": 0.7},
+        {"fusion": "l2"},
+        {"sphere": None},
+        {"settings": {"versions": {"spherecorr": "9"}}},
+    ],
+)
+def test_results_of_other_settings_are_refused(tmp_path, change):
+    pairs, features = many_pairs()
+    call = {"sphere": tiny_mapper(), "resamples": 0}
+    evaluate(pairs, features, out=tmp_path, **call)
+    with pytest.raises(EvaluationError, match="holds results of other settings") as refusal:
+        evaluate(pairs, features, out=tmp_path, **{**call, **change})
+    assert str(tmp_path) in str(refusal.value) and next(iter(change)) in str(refusal.value).replace(
+        "checksum of sphere", "sphere"
+    )
+    report = evaluate(pairs, features, out=tmp_path, overwrite=True, **{**call, **change})
+    assert figures(report) == figures(evaluate(pairs, features, **{**call, **change}))
+
+
+def test_other_weights_and_other_pairs_are_other_settings(tmp_path):
+    pairs, features = many_pairs()
+    mapper = tiny_mapper()
+    evaluate(pairs, features, sphere=mapper, out=tmp_path, resamples=0)
+    with torch.no_grad():
+        mapper.head.bias += 1
+    with pytest.raises(EvaluationError, match="checksum of sphere"):
+        evaluate(pairs, features, sphere=mapper, out=tmp_path)
+    with pytest.raises(EvaluationError, match="checksum of pairs"):
+        evaluate(pairs[::-1], features, sphere=tiny_mapper(), out=tmp_path)
+
+
+TWO = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from spherecorr import evaluation
+from spherecorr.parallel import join_processes
+from test_evaluation import PART, many_pairs, tiny_mapper
+evaluation.PART = PART
+pairs, features = many_pairs()
+processes = join_processes("cpu")
+assert processes.count == 2
+mine = []
+report = evaluation.evaluate(pairs, features, sphere=tiny_mapper(), resamples=10, out={out!r},
+                             tick=lambda parts: mine.extend(parts) or parts)
+Path({out!r}, f"by-{{processes.index}}").write_text(str(mine))
+if processes.main:
+    report.to_json(Path({out!r}) / "report.json")
+"""
+
+
+def test_two_processes_share_the_parts_and_give_what_one_gives(tmp_path):
+    pytest.importorskip("accelerate")
+    script = tmp_path / "two.py"
+    script.write_text(TWO.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out")))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    subprocess.run([*launch, str(script)], check=True, capture_output=True, text=True, timeout=120)
+    assert [(tmp_path / "out" / f"by-{i}").read_text() for i in (0, 1)] == ["[0, 2]", "[1]"]
+    pairs, features = many_pairs()
+    evaluate(pairs, features, sphere=tiny_mapper(), resamples=10).to_json(tmp_path / "one.json")
+    one, two = (json.loads(path.read_text()) for path in (tmp_path / "one.json", tmp_path / "out" / "report.json"))
+    assert one == two
+
+
+def test_features_that_are_missing_are_named_or_left_out(pair):
+    pair, features, _ = pair
+    other = PairRecord("b-c", pair.target, record("c", ALL))
+    with pytest.raises(DatasetError, match="There are no features for image 'car/c', which pair 'b-c' names"):
+        evaluate([pair, other], features)
+    broken = []
+    report = evaluate([pair, other], features, broken=broken, resamples=0)
+    assert report.settings["pairs"] == 1 and report.settings["left out"]["pairs"] == len(broken) == 1
+    assert "left out: 1 pairs; the first: There are no features for image 'car/c'" in report.table()
+
+
+def test_nothing_to_evaluate_is_said(pair):
+    pair, features, _ = pair
+    with pytest.raises(EvaluationError, match="There are no pairs to evaluate"):
+        evaluate([], features)
+    with pytest.raises(ScoringError, match="There is no KAP protocol 'mine'; there are corrected, authors"):
+        evaluate([pair], features, protocols=("mine",))
+
+
+def test_a_mapper_of_another_backbone_is_refused(pair):
+    pair, features, _ = pair
+    mapper = SphereMapper(SphereSettings(4, width=8, source=replace(SOURCE, backbone="other")))
+    with pytest.raises(SphereMismatchError, match="was trained on backbone 'other', not on 'by-hand'"):
+        evaluate([pair], features, sphere=mapper)
+
+
+def test_pictures_are_looked_for_before_anything_is_computed(tmp_path, pair):
+    there, gone = tmp_path / "there.png", tmp_path / "gone.png"
+    shutil.copy(Path(__file__).parent.parent / "examples" / "screenshot.png", there)
+    images = [replace(pair[0].source, path=path) for path in (there, gone)]
+    pairs = [PairRecord("good", images[0], images[0]), PairRecord("bad", images[0], images[1])]
+
+    class Reader:
+        def pairs(self, split, broken=None):
+            return pairs
+
+    with pytest.raises(DatasetError, match=r"Pair 'bad' cannot be used: there is no picture '.*gone\.png'"):
+        read_pairs(Reader(), "test")
+    broken = []
+    assert read_pairs(Reader(), "test", broken) == pairs[:1] and len(broken) == 1
+    gone.write_bytes(b"no picture")
+    assert read_pairs(Reader(), "test") == pairs  # decoded only where broken ones may be left out
+    assert read_pairs(Reader(), "test", broken := []) == pairs[:1] and "cannot be read as a picture" in broken[0]
+
+
+def test_a_limit_is_spread_evenly():
+    assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8] and spread([1, 2], None) == spread([1, 2], 9) == [1, 2]
+
+
+def test_viewpoints_of_datasets_without_pairs():
+    """Three cars seen from two sides; the sphere sends what looks like a wheel to where the camera stands."""
+    mapper = tiny_mapper()
+    images = [replace(record(f"car{i}-{side}", ALL), azimuth=90.0 * side) for i in range(3) for side in range(2)]
+    looks = {side: torch.rand(4, CELLS, CELLS, generator=torch.Generator().manual_seed(side)) for side in range(2)}
+    features = {
+        image.id: FeatureMap(looks[i % 2], FRAME, SOURCE) for i, image in enumerate(images)
+    }  # fmt: skip
+    report = evaluate_viewpoints(images, features, mapper)
+    assert report.overall.images == 6 and report.overall.median == 0  # each finds the same view of another car
+    features[images[0].id] = FeatureMap(looks[1], FRAME, SOURCE)
+    assert evaluate_viewpoints(images, features, mapper).errors[images[0].id] == 90
+    del features[images[0].id]
+    with pytest.raises(EvaluationError, match="There are no features for image 'car/car0-0'"):
+        evaluate_viewpoints(images, features, mapper)
+
+
+def test_float16_features_score_as_float32():
+    """Stores hold float16; features that differ clearly are matched alike."""
+    pair = PairRecord("a-b", record("a", ALL), record("b", ALL))
+    features = {
+        image.id: FeatureMap(torch.randn(4, CELLS, CELLS, generator=torch.Generator().manual_seed(i)), FRAME, SOURCE)
+        for i, image in enumerate((pair.source, pair.target))
+    }
+    half = {name: replace(feature, features=feature.features.half()) for name, feature in features.items()}
+    full, halved = (evaluate([pair], maps, sphere=tiny_mapper(), resamples=0) for maps in (features, half))
+    assert figures(full) == figures(halved)

@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from spherecorr.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
+from spherecorr.keypoint_table import KeypointTable
 from spherecorr.report import ReportError
-from spherecorr.scoring import KeypointTable
 from spherecorr.summary import CURVE_THRESHOLDS, similarity_names, summarise
 from spherecorr.tables import Table, percent
 

@@ -10,8 +10,8 @@ from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.io import to_html
 
 from spherecorr.averages import weighted_average_precision
+from spherecorr.keypoint_table import KeypointTable
 from spherecorr.report import Report
-from spherecorr.scoring import KeypointTable
 from spherecorr.summary import kap_entries
 
 COLOURS = {"raw": "#ff6e3a", "sphere": "#008df9", "fused": "#8400cd"}

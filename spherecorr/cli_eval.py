@@ -1,0 +1,236 @@
+"""The commands that evaluate: any dataset, and the published table of SPair-71k beside ours."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+from spherecorr.cli_base import add_command, describe_versions, given, load_models, load_sphere_of, progress
+from spherecorr.cli_data import add_dataset
+
+PUBLISHED_CELLS = 60  # along each side: the grid of the public evaluations, 840 px with patches of 14
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """'0.2,0.5' -> (0.2, 0.5)."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"numbers are written as 0.2,0.5; got '{text}'") from error
+
+
+# spherecorr eval
+
+
+def register_eval(commands) -> None:
+    """Options of `spherecorr eval`."""
+    parser = add_command(
+        commands,
+        "eval",
+        run_eval,
+        "Score matches on a dataset: PCK and KAP of raw features, sphere and both.\n"
+        "Writes tables, JSON, CSV and a page with figures. A run that was stopped goes on by the same command.\n"
+        "Several processes share it under `accelerate launch --multi_gpu --no_python --num_processes N spherecorr eval`.\n"
+        "A dataset with viewpoints and no pairs is scored by the viewpoint that the sphere finds.",
+        "spherecorr eval spair data/SPair-71k --backbone dinov2-b --sphere data/sphere --resolution 840 \\\n"
+        "      --alpha 0.2,0.5 --out runs/spair",
+    )
+    add_dataset(parser)
+    parser.add_argument("--split", help="of the dataset (default: test, or all where there are no splits)")
+    add_options(parser)
+    parser.add_argument(
+        "--thresholds", type=parse_numbers, metavar="X,...", help="of PCK and KAP (default: 0.1,0.05,0.01)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/eval-NAME-SPLIT)")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options that `eval` and `reproduce` share."""
+    parser.add_argument("--backbone", help="backbone (default: what the sphere was trained on, else mini)")
+    parser.add_argument(
+        "--store", type=Path, metavar="DIR", help="features of `spherecorr extract` (default: computed)"
+    )
+    parser.add_argument(
+        "--sphere", help="sphere mapper: mini, a folder, a Hub id, or none (default: mini for the backbone mini)"
+    )
+    parser.add_argument(
+        "--alpha", type=parse_numbers, metavar="X,...", help="the sphere's shares (default: what the mapper recommends)"
+    )
+    parser.add_argument("--resolution", type=int, metavar="PX", help="side of the padded input, where it is computed")
+    parser.add_argument(
+        "--fusion", choices=("cosine", "l2"), default="cosine", help="the similarity (default: %(default)s)"
+    )
+    parser.add_argument("--inclusive", action="store_true", help="a match exactly at the threshold is correct")
+    parser.add_argument("--resamples", type=int, default=500, help="behind the intervals (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N pairs, evenly spread over the list")
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out what cannot be used, and say how many pairs that were"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="begin anew where OUT holds other results")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+
+
+def run_eval(options: argparse.Namespace) -> None:
+    """Evaluate, print the tables, write everything."""
+    from spherecorr.data.registry import open_dataset
+
+    dataset = open_dataset(options.name, options.root)
+    split = options.split or ("test" if hasattr(dataset, "pairs") else dataset.splits[0])
+    out = options.out or Path("runs") / f"eval-{options.name}-{split}"
+    if not hasattr(dataset, "pairs"):
+        run_viewpoints(options, dataset, split, out)
+    elif report := make_report(options, dataset, split, out):
+        print(report.table())
+        write_report(report, out)
+
+
+def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path, cells: int | None = None):
+    """Compute or open the features, and evaluate.
+
+    Args:
+        options: of the command.
+        dataset: a reader with pairs.
+        split: of it.
+        out: folder of the evaluation.
+        cells: along each side of the padded input, where no resolution is given.
+
+    Returns:
+        The Report; None in a process that only helps.
+    """
+    from spherecorr.evaluation import EvaluationError, evaluate, read_pairs, spread
+    from spherecorr.parallel import join_processes
+
+    broken: list[str] | None = [] if options.skip_broken else None
+    found = read_pairs(dataset, split, broken)
+    if not found:
+        raise EvaluationError(f"The split {split} has no pairs to evaluate{f': {broken[0]}' if broken else '.'}")
+    pairs = spread(found, options.limit)
+    images = {image.id: image for pair in pairs for image in (pair.source, pair.target)}
+    features, sphere = open_features(options, list(images.values()), out, cells)
+    settings = {"dataset": dataset.title, "split": split, "sphere": options.sphere, "versions": describe_versions()}
+    if len(pairs) < len(found):
+        settings["limit"] = f"{len(pairs):,} of {len(found):,} pairs, evenly spread"
+    report = evaluate(
+        pairs,
+        features,
+        sphere=sphere,
+        **given(options, "alpha", "thresholds"),
+        fusion=options.fusion,
+        inclusive=options.inclusive,
+        resamples=options.resamples,
+        out=out,
+        overwrite=options.overwrite,
+        broken=broken,
+        settings=settings,
+        tick=progress("scoring", "part"),
+    )
+    return report if join_processes(options.device).main else None
+
+
+def open_features(options: argparse.Namespace, images: list, out: Path, cells: int | None = None):
+    """The features, from the store named or computed into the folder `features` of `out`; and the sphere or None."""
+    from spherecorr.extraction import extract
+    from spherecorr.parallel import join_processes
+    from spherecorr.store import FeatureStore, StoreSettings
+
+    if options.store:
+        store = FeatureStore(options.store)
+        return store, load_sphere_of(store.settings.source.backbone, options.sphere, options.device)
+    backbone, sphere = load_models(options.backbone, options.sphere, options.device)
+    if sphere:
+        sphere.check(backbone.source)
+    resolution = options.resolution or (cells and cells * backbone.source.patch)
+    resolution = resolution or (sphere.settings.resolution if sphere else backbone.default_resolution)
+    settings, folder = StoreSettings(backbone.source, resolution), out / "features"
+    processes = join_processes(options.device)
+    if processes.main:
+        if options.overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        extract(images, backbone, settings, folder, tick=progress("features"))
+    processes.wait()
+    return FeatureStore(folder), sphere
+
+
+def write_report(report, out: Path) -> None:
+    """Write the report in all its forms, and say where."""
+    from spherecorr.files import write_whole
+    from spherecorr.views.curves import report_page
+
+    report.save(out)
+    write_whole(out / "report.html", report_page(report).encode())
+    print(f"\nwrote report.md, report.json, report.csv and report.html to {out}")
+
+
+def run_viewpoints(options: argparse.Namespace, dataset: Any, split: str, out: Path) -> None:
+    """Score a dataset without pairs by the viewpoints that the sphere finds."""
+    import json
+    from dataclasses import asdict
+
+    from spherecorr.evaluation import EvaluationError, evaluate_viewpoints
+    from spherecorr.files import write_whole
+    from spherecorr.tables import Table, percent
+
+    broken: list[str] | None = [] if options.skip_broken else None
+    images = [image for image in dataset.images(split, broken) if image.viewpoint is not None]
+    if not images:
+        raise EvaluationError(f"The split {split} of {dataset.title} has neither pairs nor viewpoints to score.")
+    features, sphere = open_features(options, images, out)
+    if sphere is None:
+        raise EvaluationError(
+            "Viewpoints are read from a sphere, and there is none for this backbone; name a --sphere."
+        )
+    report = evaluate_viewpoints(images, features, sphere, progress("viewpoints"))
+    rows = [
+        [name, f"{score.images:,}", f"{score.median:.1f}", percent(score.near), percent(score.reversed)]
+        for name, score in {**report.categories, "all": report.overall}.items()
+    ]
+    print(Table("Azimuth by the nearest view of other objects", ["", "images", "median error, degrees",
+                "% within 30", "% above 90"], rows).text())  # fmt: skip
+    if broken:
+        print(f"left out: {len(broken):,}; the first: {broken[0]}")
+    document = {"dataset": dataset.title, "split": split, "versions": describe_versions(), **asdict(report)}
+    write_whole(out / "viewpoints.json", (json.dumps(document, indent=2) + "\n").encode())
+    print(f"\nwrote {out / 'viewpoints.json'}")
+
+
+# spherecorr reproduce
+
+
+def register_reproduce(commands) -> None:
+    """Options of `spherecorr reproduce`."""
+    parser = add_command(
+        commands,
+        "reproduce",
+        run_reproduce,
+        "Set our figures on SPair-71k beside the published ones.\n"
+        "Prints the paper line's tables with differences, and whether the sphere helps the categories that it should.",
+        "spherecorr reproduce spair --root data/SPair-71k --backbone dinov2-b --sphere data/sphere --alpha 0.2",
+    )
+    parser.add_argument("name", choices=("spair",), help="whose table")
+    parser.add_argument("--root", type=Path, required=True, help="the dataset's folder")
+    add_options(parser)
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduce-spair"), metavar="DIR",
+                        help="folder to write (default: %(default)s)")  # fmt: skip
+    parser.set_defaults(thresholds=None)
+
+
+def run_reproduce(options: argparse.Namespace) -> None:
+    """Evaluate the test split on the public evaluations' grid, and compare."""
+    from spherecorr.data.registry import open_dataset
+    from spherecorr.files import write_whole
+    from spherecorr.reproduction import NOTES, compare
+
+    if options.sphere in (None, "none") and not options.store:
+        options.backbone = options.backbone or "dinov2-b"
+    dataset = open_dataset(options.name, options.root)
+    report = make_report(options, dataset, "test", options.out, PUBLISHED_CELLS)
+    if report is None:
+        return
+    tables = compare(report, report.settings["features"]["backbone"])
+    text = "\n\n".join([*(table.markdown() for table in tables), *NOTES])
+    write_whole(options.out / "published.md", f"# SPair-71k, published and ours\n\n{text}\n".encode())
+    print("\n\n".join([*(table.text() for table in tables), *NOTES, report.table()]))
+    write_report(report, options.out)
+    print(f"wrote {options.out / 'published.md'}")
