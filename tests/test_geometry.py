@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spherecorr.geometry import Framing, cells_to_image, fit, frame_image, mask_to_cells, pad
+from spherecorr.geometry import Framing, cells_to_image, fit, frame_image, mask_to_cells, pad, stretch
 
 
 def random_framings(count: int = 100) -> list[Framing]:
-    """Image sizes from thumbnails to panoramas, framed both ways, with the patch sizes of the field."""
+    """Image sizes from thumbnails to panoramas, framed every way, with the patch sizes of the field."""
     rng = np.random.default_rng(0)
     framings = []
     for _ in range(count):
         size = tuple(int(side) for side in rng.integers(16, 3000, size=2))
         patch = int(rng.choice([8, 14, 16]))
         resolution = patch * int(rng.integers(4, 64))
-        framings += [fit(size, resolution, patch), pad(size, resolution, patch)]
+        framings += [frame(size, resolution, patch) for frame in (fit, pad, stretch)]
     return framings
 
 
@@ -64,9 +64,18 @@ def test_fit_keeps_the_aspect_ratio_up_to_half_a_patch(size, resolution, patch, 
     assert fit(size, resolution, patch).grid == grid
 
 
-def test_pad_refuses_a_resolution_between_patches():
+def test_stretched_image_by_hand():
+    framing = stretch((112, 56), 28, 14)  # two by two cells of 56 x 28 original pixels
+    assert framing.grid == (2, 2) and framing.scale == (0.25, 0.5) and framing.content_size == (28, 28)
+    assert framing.to_pixel([(0, 0), (1, 1)]).tolist() == [[28, 14], [84, 42]]
+    assert framing.to_cell([(55.5, 27.5), (56.5, 28.5), (112, 56)]).tolist() == [[0, 0], [1, 1], [1, 1]]
+    assert framing.content_cells().all()
+
+
+@pytest.mark.parametrize("frame", [pad, stretch])
+def test_squares_refuse_a_resolution_between_patches(frame):
     with pytest.raises(ValueError, match="Resolution 450 is not a multiple of the patch size 14"):
-        pad((100, 50), 450, 14)
+        frame((100, 50), 450, 14)
 
 
 def test_cells_survive_the_way_over_pixels():
