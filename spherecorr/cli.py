@@ -18,8 +18,9 @@ from spherecorr.cli_data import register_data
 from spherecorr.cli_download import register_download
 from spherecorr.cli_eval import register_eval, register_reproduce
 from spherecorr.cli_extract import register_extract
+from spherecorr.cli_pretrain import register_pretrain
 from spherecorr.cli_render import register_render
-from spherecorr.cli_train import register_import, register_pretrain, register_train
+from spherecorr.cli_train import register_import, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 

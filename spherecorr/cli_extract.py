@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spherecorr.cli_base import add_command, given, progress
 from spherecorr.cli_data import NAMES
-from spherecorr.cli_train import find_pictures
+from spherecorr.cli_pretrain import find_pictures
 
 PICTURES = "pictures"  # in the place of a dataset's name
 

@@ -1,4 +1,4 @@
-"""The commands that make what matching needs: a small backbone, a sphere mapper.
+"""The commands that make a sphere mapper: by training, or from a file of the paper's public code.
 
 Options left out keep the defaults of the settings' dataclasses, which are imported only when a command runs.
 """
@@ -6,19 +6,11 @@ Options left out keep the defaults of the settings' dataclasses, which are impor
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from spherecorr.cli_base import add_command, describe_versions, given, progress
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-
-
-def parse_layers(text: str) -> tuple[int, ...]:
-    """'3,5' -> (3, 5)."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"layers are written as 3,5,7,9; got '{text}'") from error
+from spherecorr.cli_data import NAMES
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -27,65 +19,6 @@ def parse_weights(text: str) -> dict[str, float]:
         return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"weights are written as viewpoint=5,surface=1; got '{text}'") from error
-
-
-# spherecorr pretrain
-
-
-def register_pretrain(commands) -> None:
-    """Options of `spherecorr pretrain`."""
-    parser = add_command(
-        commands,
-        "pretrain",
-        run_pretrain,
-        "Distil a small backbone from a larger one, without labels.\n"
-        "All pictures and the teacher's answers are held in memory: 0.9 MB a picture at 448 px.",
-        "spherecorr pretrain data/backbone --images data/renders/JPEGImages photos --teacher dino-s16 \\\n"
-        "      --layers 3,5,7,9 --depth 6 --resolution 448 --steps 2400",
-    )
-    parser.add_argument("out", type=Path, metavar="OUT", help="checkpoint folder to write, in timm's local-dir layout")
-    parser.add_argument(
-        "--images", type=Path, nargs="+", required=True, metavar="FOLDER", help="searched for pictures, and below"
-    )
-    parser.add_argument("--teacher", required=True, metavar="NAME", help="a backbone with the student's patch size")
-    parser.add_argument("--layers", type=parse_layers, metavar="A,B,...", help="the teacher's (default: 3,5,7,9)")
-    parser.add_argument("--architecture", help="timm name of the student (default: vit_tiny_patch16_224)")
-    parser.add_argument("--depth", type=int, help="transformer blocks of the student (default: 6)")
-    parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
-    parser.add_argument("--window", type=int, metavar="CELLS", help="part of a picture that a step sees (default: 14)")
-    parser.add_argument("--batch", type=int, help="windows in a step (default: 32)")
-    parser.add_argument("--steps", type=int, help="of training (default: 2400)")
-    parser.add_argument("--learning-rate", type=float, help="the highest (default: 0.0015)")
-    parser.add_argument("--weight-decay", type=float, help="of AdamW (default: 0.03)")
-    parser.add_argument("--seed", type=int, help="of everything (default: 0)")
-    parser.add_argument("--device", default="auto", help="of the teacher (default: %(default)s)")
-
-
-def run_pretrain(options: argparse.Namespace) -> None:
-    """Run the teacher over all pictures, train the student, write it."""
-    import numpy as np
-
-    from spherecorr.backbones import load_backbone
-    from spherecorr.pretraining import PretrainSettings, distil, make_student, save_student, teacher_targets
-
-    names = ("layers", "architecture", "depth", "resolution", "window", "batch", "steps")
-    settings = PretrainSettings(**given(options, *names, "learning_rate", "weight_decay", "seed"))
-    images = find_pictures(options.images)
-    # In random order: the first ones alone decide the teacher's mean and principal components.
-    images = [images[i] for i in np.random.default_rng(settings.seed).permutation(len(images))]
-    teacher = load_backbone(options.teacher, device=options.device)
-    width = make_student(settings).num_features
-    targets = teacher_targets(images, teacher, settings, width, progress("teacher"))
-    save_student(distil(targets, settings), settings, options.out)
-    print(f"wrote {options.out}, to be used as --backbone local-dir:{options.out}")
-
-
-def find_pictures(folders: list[Path]) -> list[Path]:
-    """Every picture in some folders and below them, sorted."""
-    found = sorted({path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in PICTURES})
-    if not found:
-        raise ValueError(f"There are no pictures in {', '.join(map(str, folders))} or below.")
-    return found
 
 
 # spherecorr train
@@ -98,27 +31,81 @@ def register_train(commands) -> None:
         "train",
         run_train,
         "Train a sphere mapper for a backbone.\n"
-        "The features of all images are held in memory: at 448 px 1.6 MB an image with dinov2-b, 0.3 MB with mini.",
-        "spherecorr train data/sphere --data data/renders --backbone dinov2-b --resolution 448 --positions none \\\n"
-        "      --weights reconstruction=1,viewpoint=5,distance=0.3,orientation=0.3,surface=1 --steps 4000 \\\n"
-        "      --smallest-crop 0.6 --alpha 0.3 --val data/renders",
+        "The backbone's features stay on disk: at 448 px 1.6 MB a view with dinov2-b, 0.3 MB with mini. A run that\n"
+        "was stopped goes on by the same command. Several GPUs share the batch under\n"
+        "`accelerate launch --multi_gpu --no_python --num_processes N spherecorr train ...`.",
+        "spherecorr train data/sphere --data spair data/SPair-71k --backbone dinov2-b --resolution 448 --views 4 \\\n"
+        "      --crop square --smallest-crop 0.6 --weights viewpoint=5 --steps 4000 --val spair data/SPair-71k\n"
+        "  spherecorr train data/paper --preset paper --live --data spair data/SPair-71k --backbone dinov2-b \\\n"
+        "      --masks data/SPair-masks --val spair data/SPair-71k",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="checkpoint folder to write")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the run: checkpoints, metrics, state")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="ROOT", help="SPair-71k, or renders; with masks for every image"
+        "--data", nargs=2, required=True, metavar=("NAME", "ROOT"), help=f"dataset with viewpoints and masks: {NAMES}"
     )
     parser.add_argument(
         "--split", default="trn", help="of the data; its pairs' sources are taken (default: %(default)s)"
     )
-    parser.add_argument("--backbone", required=True, metavar="NAME", help="mini, dinov2-b, local-dir:FOLDER, ...")
+    parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks that count instead of the dataset's own")
+    parser.add_argument(
+        "--backbone", metavar="NAME", help="mini, dinov2-b, local-dir:FOLDER, ... (default: the store's)"
+    )
+    add_view_options(parser)
+    add_model_options(parser)
+    parser.add_argument(
+        "--preset",
+        choices=("fast", "paper"),
+        default="fast",
+        help="fast: minutes, the viewpoint leads; paper: the public run, 2,000 passes over the images in resized crops "
+        "(default: %(default)s, whose values stand below)",
+    )
+    parser.add_argument(
+        "--weights",
+        type=parse_weights,
+        default={},
+        metavar="NAME=X,...",
+        help="of the losses; those not named keep the preset's. The paper's: reconstruction=1.0, viewpoint=0.1, "
+        "distance=0.3, orientation=0.3, surface=0.0, background=0.0; fast has viewpoint=5 (surface wants renders)",
+    )
+    parser.add_argument("--steps", type=int, help="of the optimiser (default: 2000)")
+    parser.add_argument("--batch", type=int, help="images in a step (default: 48)")
+    parser.add_argument("--tokens", type=int, help="patches of an image in a step; 0 takes all (default: 256)")
+    parser.add_argument("--triplets", type=int, help="per image and step (default: 32)")
+    parser.add_argument("--learning-rate", type=float, help="the highest (default: 0.001)")
+    parser.add_argument("--weight-decay", type=float, help="of AdamW (default: 0.01)")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of matrix products (default: fp32)")
+    parser.add_argument("--seed", type=int, help="of everything (default: 0)")
+    parser.add_argument("--log-every", type=int, metavar="STEPS", help="a line of metrics (default: 50)")
+    parser.add_argument("--save-every", type=int, metavar="STEPS", help="what a stop cannot undo (default: 200)")
+    parser.add_argument("--validate-every", type=int, metavar="STEPS", help="KAP and PCK of --val (default: 1000)")
+    parser.add_argument("--val", nargs=2, metavar=("NAME", "ROOT"), help="dataset whose pairs choose the best mapper")
+    parser.add_argument("--val-split", default="val", help="of that dataset (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")
+
+
+def add_view_options(parser: argparse.ArgumentParser) -> None:
+    """What the mapper is trained on: views of the images, stored or fresh."""
+    parser.add_argument(
+        "--store", type=Path, metavar="FOLDER", help="features of `spherecorr extract --labels` (default: OUT/features)"
+    )
+    parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
     parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
+    parser.add_argument(
+        "--crop",
+        choices=("whole", "square", "resized"),
+        help="a view shows all, a random square, or the paper's stretched rectangle (default: whole; paper: resized)",
+    )
     parser.add_argument(
         "--smallest-crop",
         type=float,
         metavar="SHARE",
-        help="cut each picture, once, to a random square of this share of its shorter side or more; 1: take whole "
-        "pictures, padded (default: 1)",
+        help="of a square, which it implies, of the shorter side (default: 1)",
     )
+    parser.add_argument("--views", type=int, metavar="N", help="crops to store of each picture (default: 1; paper: 10)")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The mapper's own settings."""
     parser.add_argument(
         "--positions",
         choices=("none", "frame"),
@@ -130,91 +117,117 @@ def register_train(commands) -> None:
     parser.add_argument("--width", type=int, help="channels of the mapper (default: half of the backbone's)")
     parser.add_argument("--depth", type=int, help="transformer blocks of the mapper (default: 1)")
     parser.add_argument("--alpha", type=float, help="share of the sphere to recommend, 0 to 1 (default: 0.2)")
-    parser.add_argument(
-        "--weights",
-        type=parse_weights,
-        default={},
-        metavar="NAME=X,...",
-        help="of the losses; those not named keep the paper's: reconstruction=1.0, viewpoint=0.1, distance=0.3, "
-        "orientation=0.3, surface=0.0, background=0.0 (surface wants renders)",
-    )
-    parser.add_argument("--steps", type=int, help="of the optimiser (default: 2000)")
-    parser.add_argument("--batch", type=int, help="images in a step (default: 48)")
-    parser.add_argument("--tokens", type=int, help="patches of an image in a step; 0 takes all (default: 256)")
-    parser.add_argument("--triplets", type=int, help="per image and step (default: 32)")
-    parser.add_argument("--learning-rate", type=float, help="the highest (default: 0.001)")
-    parser.add_argument("--weight-decay", type=float, help="of AdamW (default: 0.01)")
-    parser.add_argument("--seed", type=int, help="of everything (default: 0)")
-    parser.add_argument("--val", type=Path, metavar="ROOT", help="dataset to score the mapper on at the end")
-    parser.add_argument("--val-split", default="val", help="of that dataset (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="of the backbone (default: %(default)s)")
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """Compute the features, train the mapper, write it, and score it where asked to."""
-    from dataclasses import asdict
+    """Store the features, train the mapper, and say where it is."""
+    from dataclasses import asdict, replace
 
     from spherecorr.backbones import load_backbone
-    from spherecorr.data.spair import SPair71k
-    from spherecorr.sphere.checkpoint import load_sphere, save_sphere
+    from spherecorr.data.registry import open_dataset
+    from spherecorr.parallel import join_processes
+    from spherecorr.sphere.checkpoint import load_sphere
     from spherecorr.sphere.mapper import SphereSettings
-    from spherecorr.training import LossWeights, TrainSettings, fit, training_set
+    from spherecorr.training import fit
+    from spherecorr.training_settings import LossWeights, preset
 
-    known = asdict(LossWeights())
-    if unknown := options.weights.keys() - known.keys():
+    if unknown := options.weights.keys() - (known := asdict(LossWeights())).keys():
         raise ValueError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
-    records = SPair71k(options.data).images(options.split)
-    pairs = SPair71k(options.val).pairs(options.val_split) if options.val else []
-    backbone = load_backbone(options.backbone, device=options.device)
+    records = open_dataset(*options.data, options.masks).images(options.split)
+    pairs = open_dataset(*options.val).pairs(options.val_split) if options.val else []
+    world = join_processes(options.device)
+    there = find_store(options)
+    backbone = load_backbone(options.backbone or there.settings.source, device=str(world.device))
+    views = view_settings(options, backbone, there)
     start = load_sphere(options.start, device="cpu") if options.start else None
-    names = ("resolution", "positions", "width", "depth", "alpha")
-    sphere = SphereSettings(backbone.source.dim, source=backbone.source, **given(options, *names))
-    names = ("steps", "batch", "tokens", "triplets", "learning_rate", "weight_decay", "seed")
-    settings = TrainSettings(sphere, LossWeights(**options.weights), **given(options, *names))
+    names = ("positions", "width", "depth", "alpha")
+    shape = given(options, *names)
+    sphere = SphereSettings(backbone.source.dim, source=backbone.source, resolution=views.resolution, **shape)
+    settings = preset(options.preset, sphere, len(records))
+    names = ("steps", "batch", "tokens", "triplets", "learning_rate", "weight_decay", "precision", "seed")
+    names = (*names, "log_every", "save_every", "validate_every")
+    settings = replace(settings, weights=replace(settings.weights, **options.weights), **given(options, *names))
 
-    cuts = given(options, "smallest_crop")
-    data = training_set(records, backbone, sphere.resolution, progress("features"), seed=settings.seed, **cuts)
-    mapper = fit(data, settings, start=start)
-    training = {"images": len(records), **given(options, "start"), **cuts, **asdict(settings)}
-    del training["sphere"]  # stored as the mapper's own
-    metadata = {"training": training, "versions": describe_versions()}
-    save_sphere(mapper, options.out, metadata=metadata)  # before the scoring, which may fail
-    if pairs:
-        metrics = score(mapper, backbone, pairs)
-        print(format_scores(metrics))
-        save_sphere(mapper, options.out, metadata={**metadata, "metrics": {options.val_split: metrics}})
-    print(f"wrote {options.out}, to be used as --sphere {options.out}")
-
-
-def score(mapper, backbone, pairs: list) -> dict[str, dict[str, dict[str, float]]]:
-    """Score a mapper on pairs, padded to squares: category -> raw, sphere, fused -> fields of `Score`."""
-    from dataclasses import asdict
-
-    from spherecorr.evaluation import evaluate_pairs
-
-    mapper.to(next(backbone.model.parameters()).device)
-    images = {image.id: image.path for pair in pairs for image in (pair.source, pair.target)}
-    features = {
-        name: backbone(images[name], resolution=mapper.settings.resolution, framing="pad")
-        for name in progress("scoring")(images)
+    data = open_views(options, records, backbone, views, world)
+    validate = open_validation(options, pairs, backbone, views.resolution) if pairs and world.main else None
+    seen = {name: getattr(views, name) for name in ("resolution", "crop", "smallest_crop", "views")}
+    about = {
+        "data": {"name": options.data[0], "split": options.split, **seen, "live": options.live},
+        **given(options, "start"),
+        "versions": describe_versions(),
     }
-    spheres = {name: mapper.sphere_map(feature_map) for name, feature_map in features.items()}
-    shares = {"raw": 0.0, "sphere": 1.0, "fused": mapper.settings.alpha}
-    report = evaluate_pairs(pairs, features, spheres, sorted(set(shares.values())))
-    return {
-        category: {name: asdict(scores[share]) for name, share in shares.items()} for category, scores in report.items()
-    }
+    fit(data, settings, options.out, validate=validate, start=start, about=about, device=options.device)
+    if world.main:
+        report_run(options.out)
 
 
-def format_scores(metrics: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The scores as text, one line per category, in percent."""
-    lines = [f"{'':>16} {'PCK@0.1':>21}    {'symmetric mistakes':>21}", f"{'':>16}" + 2 * "     raw sphere  fused   "]
-    for category, scores in metrics.items():
-        line = f"{category:>16}"
-        for field in ("pck", "symmetric"):
-            line += " " + "".join(f"{100 * scores[name][field]:7.1f}" for name in ("raw", "sphere", "fused")) + "   "
-        lines.append(line)
-    return "\n".join(line.rstrip() for line in lines)
+def find_store(options: argparse.Namespace):
+    """The store that is named and there already, or None."""
+    from spherecorr.store import INDEX, FeatureStore
+
+    if options.store and (options.store / INDEX).is_file():
+        return FeatureStore(options.store)
+    if not options.backbone:
+        raise ValueError("Name the backbone with --backbone, or with --store a store that is there.")
+    return None
+
+
+def view_settings(options: argparse.Namespace, backbone, there):
+    """Settings of the views: a store's own, which the options must not contradict, or new ones."""
+    from dataclasses import replace
+
+    from spherecorr.store import FeatureStore, StoreSettings
+
+    cuts = given(options, "resolution", "crop", "smallest_crop", "views")
+    if options.smallest_crop:
+        cuts.setdefault("crop", "square")
+    if there:
+        wanted = replace(there.settings, source=backbone.source, labels=True, **cuts)
+        FeatureStore(options.store, wanted)  # refuses others, in one sentence
+        return wanted
+    if options.preset == "paper":
+        cuts = {"crop": "resized", "views": 10, **cuts}
+    if options.live:
+        cuts["views"] = 1  # a fresh one in every step
+    return StoreSettings(backbone.source, labels=True, **{"resolution": 448, **given(options, "seed"), **cuts})
+
+
+def open_views(options: argparse.Namespace, records: list, backbone, views, world):
+    """The images to train on; their features are stored first, or their extraction goes on."""
+    from spherecorr.extraction import extract, size_on_disk
+    from spherecorr.store import INDEX, FeatureStore
+    from spherecorr.training_data import LiveViews, StoredViews
+
+    if options.live:
+        return LiveViews(records, backbone, views.resolution, views.crop, views.smallest_crop)
+    folder = options.store or options.out / "features"
+    if world.main and not (folder / INDEX).is_file():
+        size = size_on_disk(records, views) / 1e9
+        print(f"{len(records):,} images, {size:.2f} GB in {folder}", flush=True)
+        extract(records, backbone, views, folder, tick=progress("features"))
+    world.wait()
+    return StoredViews(FeatureStore(folder, views), records, device=world.device)
+
+
+def open_validation(options: argparse.Namespace, pairs: list, backbone, resolution: int):
+    """A function that scores a mapper on held-out pairs, whose features are stored first."""
+    from spherecorr.extraction import extract
+    from spherecorr.store import StoreSettings
+    from spherecorr.validation import validator
+
+    images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
+    folder, settings = options.out / "held-out", StoreSettings(backbone.source, resolution)
+    return validator(pairs, extract(images, backbone, settings, folder, tick=progress("held-out features")))
+
+
+def report_run(out: Path) -> None:
+    """Print the validations' figures, and where the checkpoints are."""
+    best = "best" if (out / "best").is_dir() else "last"
+    for name in dict.fromkeys((best, "last")):
+        about = json.loads((out / name / "config.json").read_text(encoding="utf-8"))
+        figures = "".join(f"  {figure} {100 * value:.1f}" for figure, value in about.get("metrics", {}).items())
+        print(f"{name}, step {about['step']}{figures}")
+    print(f"wrote {out}, with the mapper to be used as --sphere {out / best}")
 
 
 # spherecorr import

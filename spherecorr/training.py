@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import math
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 from torch.nn.functional import normalize
+from tqdm import tqdm
 
-from spherecorr.backbones import Backbone
-from spherecorr.data.records import DatasetError, ImageRecord
-from spherecorr.geometry import average_over_cells, frame_image, pad
-from spherecorr.images import load_image
+from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.losses import (
     background_loss,
     orientation_loss,
@@ -25,250 +25,214 @@ from spherecorr.sphere.losses import (
     view_cosines,
     viewpoint_loss,
 )
-from spherecorr.sphere.mapper import BELOW, SphereMapper, SphereSettings, frame_positions
+from spherecorr.sphere.mapper import BELOW, SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
+from spherecorr.training_data import Batch, TrainingViews
+from spherecorr.training_run import TrainingRun, read_state
+from spherecorr.training_settings import TrainSettings, learning_rate
 
-MIN_STEPS = 20  # the one-cycle schedule needs a step or two to rise
+ORDER, STEP = 0, 1  # what chance is drawn for: the order of the images in an epoch, all else in a step
+AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has no surface loss and no background loss."""
-
-    reconstruction: float = 1.0
-    viewpoint: float = 0.1
-    distance: float = 0.3
-    orientation: float = 0.3
-    surface: float = 0.0
-    background: float = 0.0
-
-    def __post_init__(self):
-        weights = asdict(self).values()
-        if min(weights) < 0 or not any(weights):
-            raise ValueError("A loss's weight is 0 or more, and at least one is above 0.")
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train.
-
-    Attributes:
-        sphere: the mapper's own settings.
-        weights: of the losses.
-        steps: of the optimiser.
-        batch: images in a step.
-        tokens: patches drawn from each image in a step, background included; 0 takes all.
-        triplets: per image and step, for each of the two losses that use them.
-        learning_rate: highest of a one-cycle schedule.
-        weight_decay: of AdamW.
-        seed: of everything.
-    """
-
-    sphere: SphereSettings
-    weights: LossWeights = field(default_factory=LossWeights)
-    steps: int = 2000
-    batch: int = 48
-    tokens: int = 256
-    triplets: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.steps < MIN_STEPS or self.batch < 1 or self.tokens < 0:
-            raise ValueError(f"Training takes at least {MIN_STEPS} steps, a batch of 1 or more, tokens of 0 or more.")
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingSet:
-    """Features and labels of M square pictures with N patches each, in memory.
-
-    Attributes:
-        features: float16 `[M, N, D]`.
-        mask: bool `[M, N]`, patches that the object covers by more than half.
-        background: bool `[M, N]`, patches that neither touch the object nor lie beside one that does. Ears, wing tips
-            and wheels cover their patches in part only, and must not be taught to be background.
-        directions: float16 `[M, N, 3]`, unit where the surface is known and covers 5 % of the patch, else 0.
-        azimuth: float `[M]` degrees.
-        category: int `[M]`, index into `categories`.
-        positions: `[N, 2]` from `frame_positions`.
-        grid: (columns, rows).
-        categories: names.
-    """
-
-    features: Tensor
-    mask: Tensor
-    background: Tensor
-    directions: Tensor
-    azimuth: Tensor
-    category: Tensor
-    positions: Tensor
-    grid: tuple[int, int]
-    categories: tuple[str, ...]
-
-
-def training_set(
-    records: Sequence[ImageRecord],
-    backbone: Backbone,
-    resolution: int,
-    tick: Callable[[Sequence], Sequence] = iter,
-    smallest_crop: float = 1.0,
-    seed: int = 0,
-) -> TrainingSet:
-    """Compute the features of every record once.
-
-    Args:
-        records: images with masks; no mirror images, which would exchange left and right.
-        backbone: frozen.
-        resolution: side of the square input; a multiple of the patch.
-        tick: wraps the records, to show progress.
-        smallest_crop: each picture is cut to a random square of this share of its shorter side, up to all of it; 1
-            takes whole pictures, padded to squares.
-        seed: of the crops.
-
-    Raises:
-        DatasetError: no records, or one without a mask of the image's size.
-        ValueError: `smallest_crop` outside 0..1, or a resolution that is no multiple of the patch.
-    """
-    if not 0 < smallest_crop <= 1:
-        raise ValueError(f"The smallest crop is a share above 0 and at most 1; got {smallest_crop:g}.")
-    if not records:
-        raise DatasetError("There are no images to train on.")
-    for record in records:
-        if record.azimuth is None and record.azimuth_bin is None:
-            raise DatasetError(f"Image '{record.id}' has no azimuth; a sphere is trained on images with a viewpoint.")
-    categories = tuple(sorted({record.category for record in records}))
-    rng = np.random.default_rng(seed)
-    frame = pad((resolution, resolution), resolution, backbone.source.patch)
-    count, cells = len(records), frame.grid[0] * frame.grid[1]
-    features = torch.empty(count, cells, backbone.source.dim, dtype=torch.float16)
-    mask = torch.empty(count, cells, dtype=torch.bool)
-    background = torch.empty(count, cells, dtype=torch.bool)
-    directions = torch.zeros(count, cells, 3, dtype=torch.float16)
-    for index, record in enumerate(tick(records)):
-        image, object_mask = load_image(record.path), record.load_mask()
-        if object_mask.shape != (image.height, image.width):
-            raise DatasetError(f"The mask '{record.mask}' has not the size of its image.")
-        surface = record.load_surface() if record.surface else None
-        box = _random_square(image.size, smallest_crop, rng)
-        image, object_mask = image.crop(box), _cut(object_mask, box)
-        frame = pad(image.size, resolution, backbone.source.patch)
-        features[index] = backbone.extract(frame_image(image, frame)[None])[0].flatten(1).T.half()
-        coverage = average_over_cells(object_mask, frame)
-        mask[index] = torch.from_numpy(coverage.reshape(-1) > 0.5)
-        background[index] = torch.from_numpy(cv2.dilate(coverage, np.ones((3, 3))).reshape(-1) == 0)
-        if surface is not None:
-            mean = average_over_cells(_cut(surface, box) * object_mask[..., None], frame).reshape(-1, 3)
-            mean[coverage.reshape(-1) < 0.05] = 0
-            directions[index] = normalize(torch.from_numpy(mean), dim=-1).half()
-    return TrainingSet(
-        features,
-        mask,
-        background,
-        directions,
-        torch.tensor([r.azimuth_bin * 45 + 22.5 if r.azimuth is None else r.azimuth for r in records]),
-        torch.tensor([categories.index(r.category) for r in records]),
-        frame_positions(pad((resolution, resolution), resolution, backbone.source.patch)),
-        frame.grid,
-        categories,
-    )
+Validate = Callable[[SphereMapper], dict[str, float]]
 
 
 def fit(
-    data: TrainingSet,
+    data: TrainingViews,
     settings: TrainSettings,
-    report: Callable[[str], None] = print,
+    run: str | Path | None = None,
+    *,
+    validate: Validate | None = None,
     start: SphereMapper | None = None,
+    about: dict[str, Any] | None = None,
+    device: str = "auto",
 ) -> SphereMapper:
     """Train a mapper; its prototypes are dropped.
 
+    All chance of a step comes from the seed and the step's number, so a run that was stopped at any moment and is
+    started again ends, on a CPU, at the very weights of one that was not. Processes that `accelerate launch` started
+    share each batch and compute what one process would.
+
     Args:
-        data: from `training_set`.
+        data: images to draw views of.
         settings: see there.
-        report: gets a line of text every 50 steps: each loss's mean since the last.
+        run: folder of the run, see `training_run`; None writes nothing.
+        validate: figures of a mapper by name; the first, the higher the better, decides which is the best.
         start: a mapper of the same shape whose weights are the beginning; random ones by default.
+        about: JSON-able entries for the run's `config.json`, such as where the data came from; a run goes on only if
+            they are the same.
+        device: "auto", "cpu", "cuda", ...
 
     Returns:
-        The mapper, with `categories` and `background` filled in.
+        The mapper after the last step, with `categories` and `background` filled in.
 
     Raises:
-        ValueError: the surface loss has a weight, but the images have no surface points; or `start` has another shape.
+        ValueError: the surface loss has a weight, but the images have no surface points; `start` has another shape; the
+            batch cannot be shared; or `run` holds another run.
     """
-    if settings.weights.surface and not data.directions.any():
+    _check(data, settings, start)
+    world = join_processes(device)
+    if settings.batch % world.count:
+        raise ValueError(f"{world.count} processes cannot share a batch of {settings.batch} equally.")
+    trainer = _Trainer(data, settings, world, start)
+    training = {"images": len(data), **asdict(settings)}
+    del training["sphere"]  # stored as the mapper's own
+    config = {"training": training, "mapper": asdict(trainer.mapper.settings)}
+    folder = TrainingRun(run, {**(about or {}), **config}) if run is not None and world.main else None
+    world.wait()  # until the main process has checked the folder
+    best = -math.inf
+    if run is not None and (state := read_state(run)):
+        best = state.pop("best")
+        trainer.load_state(state)
+    if folder:
+        folder.forget_after(trainer.step)
+    steps = range(trainer.step, settings.steps)
+    progress = tqdm(steps, "training", settings.steps, initial=trainer.step, unit="step", disable=not world.main)
+    for step in progress:
+        trainer.train_step()
+        done = step + 1
+        if done % settings.log_every and done < settings.steps:
+            continue
+        means = trainer.take_means()
+        progress.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
+        if folder is None:
+            continue
+        folder.log(done, means)
+        if done % settings.save_every and done < settings.steps:
+            continue
+        metadata: dict[str, Any] = {"step": done}
+        if validate and (done % settings.validate_every == 0 or done == settings.steps):
+            figures = validate(trainer.mapper.eval())
+            folder.log(done, {f"validation_{name}": value for name, value in figures.items()})
+            metadata["metrics"] = figures
+            if (score := next(iter(figures.values()))) > best:
+                best = score
+                folder.checkpoint("best", trainer.mapper, metadata)
+        folder.checkpoint("last", trainer.mapper, metadata)
+        folder.save_state({**trainer.state(), "best": best})
+    world.wait()
+    return trainer.mapper.eval()
+
+
+def draw_images(count: int, settings: TrainSettings, step: int) -> Tensor:
+    """Indices of a step's images `[batch]`: the images in random order, and anew when all have had their turn."""
+    turns = torch.arange(step * settings.batch, (step + 1) * settings.batch)
+    orders = {
+        epoch: torch.randperm(count, generator=_generator(settings.seed, ORDER, epoch))
+        for epoch in (turns // count).unique().tolist()
+    }
+    return torch.stack([orders[turn // count][turn % count] for turn in turns.tolist()])
+
+
+class _Trainer:
+    """What changes during a training, and how one step changes it."""
+
+    def __init__(self, data: TrainingViews, settings: TrainSettings, world: Processes, start: SphereMapper | None):
+        self.data, self.settings, self.world, self.step = data, settings, world, 0
+        torch.manual_seed(settings.seed)
+        background = "below" if settings.weights.background else "free"
+        self.mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
+        if start is not None:
+            self.mapper.load_state_dict(start.state_dict())
+        self.prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
+        self.modules = nn.ModuleList([self.mapper, self.prototypes]).to(world.device)
+        self.optimiser = torch.optim.AdamW(self.modules.parameters(), weight_decay=settings.weight_decay)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
+        self.positions = grid_positions(data.grid).to(world.device)
+        self.sums: dict[str, Tensor] = {}
+        self.summed = 0
+
+    def state(self) -> dict[str, Any]:
+        parts = {"modules": self.modules, "optimiser": self.optimiser, "scaler": self.scaler}
+        return {"step": self.step, **{name: part.state_dict() for name, part in parts.items()}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.modules.load_state_dict(state["modules"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def train_step(self) -> None:
+        settings, world = self.settings, self.world
+        generator = _generator(settings.seed, STEP, self.step)
+        images = draw_images(len(self.data), settings, self.step)
+        seeds = torch.randint(2**31, images.shape, generator=generator)
+        batch = _to(self.data.batch(world.own(images), world.own(seeds)), world.device)
+        losses = self.losses(batch, generator)
+        total = sum(getattr(settings.weights, name) * value for name, value in losses.items())
+        self.optimiser.zero_grad()
+        self.scaler.scale(total).backward()
+        world.add_gradients(self.modules.parameters())
+        self.scaler.unscale_(self.optimiser)
+        if settings.clip:
+            nn.utils.clip_grad_norm_(self.modules.parameters(), settings.clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, self.step)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.step += 1
+        self.summed += 1
+        self.sums = {name: self.sums.get(name, 0) + value.detach() for name, value in losses.items()}
+
+    def take_means(self) -> dict[str, float]:
+        """Mean of every loss since the last call."""
+        means = {name: value.item() / self.summed for name, value in self.sums.items()}
+        self.sums, self.summed = {}, 0
+        return means
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every loss with a weight, over the batches of all processes; gradients go through this one's images."""
+        settings, weights, join = self.settings, self.settings.weights, self.world.join
+        cells: Tensor | slice = slice(None)
+        if 0 < settings.tokens < len(self.positions):
+            cells = torch.randperm(len(self.positions), generator=generator)[: settings.tokens].to(self.world.device)
+        features, positions = batch.features[:, cells], self.positions[cells]
+        half = autocast(self.world.device.type, AUTOCAST[settings.precision], enabled=settings.precision != "fp32")
+        with half:
+            points = self.mapper(features, positions.expand(len(features), -1, -1))
+        points, mask = normalize(points.float(), dim=-1), batch.mask[:, cells]
+        losses: dict[str, Tensor] = {}
+        if weights.reconstruction:
+            category = batch.category[:, None].expand_as(mask)[mask]
+            with half:
+                rebuilt = self.prototypes(points[mask], category)
+            share = mask.sum() / self.world.add(mask.sum()).clamp(min=1)
+            part = share * reconstruction_loss(features[mask], rebuilt.float())
+            losses["reconstruction"] = part + (self.world.add(part) - part.detach())  # the value of all, own gradient
+        sphere, mask = join(points), join(mask)
+        if weights.viewpoint:
+            cosines = view_cosines(join(batch.azimuth), join(batch.elevation))
+            losses["viewpoint"] = viewpoint_loss(sphere, mask, cosines)
+        for name, loss in (("distance", relative_distance_loss), ("orientation", orientation_loss)):
+            if getattr(weights, name):
+                triplets, present = sample_triplets(mask.cpu(), settings.triplets, generator)
+                losses[name] = loss(sphere, positions.flip(-1), triplets.to(mask.device), present.to(mask.device))
+        if weights.surface:
+            directions = join(batch.directions[:, cells])
+            losses["surface"] = surface_loss(sphere, directions, directions.abs().sum(dim=-1) > 0)
+        if weights.background:
+            losses["background"] = background_loss(sphere, join(batch.background[:, cells]), sphere.new_tensor(BELOW))
+        return losses
+
+
+def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
+    """The chance of one step or epoch, which depends on nothing that happened before."""
+    mixed = np.random.SeedSequence([seed, purpose, number]).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(*(getattr(batch, part.name).to(device, non_blocking=True) for part in fields(batch)))
+
+
+def _check(data: TrainingViews, settings: TrainSettings, start: SphereMapper | None) -> None:
+    if settings.weights.surface and not data.has_surface:
         raise ValueError("The surface loss needs renders: these images have no surface points.")
+    if settings.sphere.feature_dim != data.feature_dim:
+        raise ValueError(
+            f"The mapper is to take features of {settings.sphere.feature_dim} channels; the images have "
+            f"{data.feature_dim}."
+        )
     shape = ("feature_dim", "channels", "depth", "positions")
     if start is not None and any(getattr(start.settings, n) != getattr(settings.sphere, n) for n in shape):
         raise ValueError("The mapper to start from has another feature size, width, depth or positions.")
-    torch.manual_seed(settings.seed)
-    generator = torch.Generator().manual_seed(settings.seed)
-    background = "below" if settings.weights.background else "free"
-    mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
-    if start is not None:
-        mapper.load_state_dict(start.state_dict())
-    prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
-    modules = nn.ModuleList([mapper, prototypes])
-    optimiser = torch.optim.AdamW(modules.parameters(), weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=False
-    )
-    history: list[dict[str, float]] = []
-    for step in range(settings.steps):
-        losses = _losses(mapper, prototypes, data, settings, generator)
-        total = sum(getattr(settings.weights, name) * value for name, value in losses.items())
-        optimiser.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        history.append({name: value.item() for name, value in losses.items()})
-        if step % 50 == 49:
-            means = (f"{name} {np.mean([row[name] for row in history[-50:]]):.3f}" for name in losses)
-            report(f"step {step + 1}/{settings.steps}  " + "  ".join(means))
-    return mapper.eval()
-
-
-def _losses(
-    mapper: SphereMapper, prototypes: Prototypes, data: TrainingSet, settings: TrainSettings, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Every loss with a weight, on a random batch."""
-    images = torch.randint(len(data.features), (settings.batch,), generator=generator)
-    cells = torch.arange(len(data.positions))
-    if settings.tokens:
-        cells = torch.randperm(len(cells), generator=generator)[: settings.tokens]
-    chosen = images[:, None], cells[None]
-    features, mask = data.features[chosen].float(), data.mask[chosen]
-    columns = data.grid[0]
-    places = torch.stack([cells // columns, cells % columns], dim=-1).float()
-    sphere = mapper(features, data.positions[cells].expand(len(images), -1, -1))
-    weights = settings.weights
-    losses: dict[str, Tensor] = {}
-    if weights.reconstruction:
-        losses["reconstruction"] = reconstruction_loss(features, prototypes(sphere, data.category[images, None]), mask)
-    if weights.viewpoint:
-        losses["viewpoint"] = viewpoint_loss(sphere, mask, view_cosines(data.azimuth[images]))
-    if weights.distance:
-        triplets = sample_triplets(mask, settings.triplets, generator)
-        losses["distance"] = relative_distance_loss(sphere, places, *triplets)
-    if weights.orientation:
-        triplets = sample_triplets(mask, settings.triplets, generator)
-        losses["orientation"] = orientation_loss(sphere, places, *triplets)
-    if weights.surface:
-        directions = data.directions[chosen].float()
-        losses["surface"] = surface_loss(sphere, directions, directions.abs().sum(dim=-1) > 0)
-    if weights.background:
-        losses["background"] = background_loss(sphere, data.background[chosen], torch.tensor(BELOW))
-    return losses
-
-
-def _random_square(size: tuple[int, int], smallest: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) in pixels; the whole picture for `smallest` 1."""
-    if smallest == 1:
-        return (0, 0, *size)
-    side = round(min(size) * rng.uniform(smallest, 1))
-    left, top = (int(rng.integers(0, room - side + 1)) for room in size)
-    return left, top, left + side, top + side
-
-
-def _cut(values: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    left, top, right, bottom = box
-    return values[top:bottom, left:right]

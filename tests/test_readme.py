@@ -75,7 +75,7 @@ def test_the_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
     model = timm.create_model("vit_tiny_patch16_224", **shape)
     save_for_hf(model, str(tmp_path / "tiny"), model_args=shape, safe_serialization=True)
     smaller = {
-        "render": ["--count", "16", "--pairs", "2", "--size", "64", "--processes", "1"],
+        "render": ["--count", "28", "--pairs", "2", "--size", "64", "--processes", "1"],
         "train": ["--backbone", "local-dir:tiny", "--resolution", "64", "--steps", "20", "--device", "cpu"],
         "pretrain": [
             "--teacher",
@@ -94,7 +94,7 @@ def test_the_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
     assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain"]
     for arguments in commands:
         assert main([*arguments, *smaller[arguments[0]]]) == 0
-    assert load_sphere("data/sphere", device="cpu").settings.source.backbone == "local-dir:tiny"
+    assert load_sphere("data/sphere/last", device="cpu").settings.source.backbone == "local-dir:tiny"
     assert load_backbone("local-dir:data/backbone", device="cpu").source.dim == 192
 
 

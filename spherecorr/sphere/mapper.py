@@ -162,6 +162,13 @@ def frame_positions(framing: Framing) -> Tensor:
     return torch.from_numpy((centres - size / 2) / (size.max() / 2)).float()
 
 
+def grid_positions(grid: tuple[int, int]) -> Tensor:
+    """`frame_positions` of a view that fills its grid of (columns, rows): `[H * W, 2]`."""
+    columns, rows = grid
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return (torch.stack([2 * column + 1 - columns, 2 * row + 1 - rows], dim=-1) / max(grid)).reshape(-1, 2)
+
+
 def encode_positions(positions: Tensor) -> Tensor:
     """Positions `[..., 2]` -> themselves with sines and cosines of 1, 2, 4 half turns: `[..., 14]`."""
     angles = torch.cat([positions * (math.pi * 2**k) for k in range(POSITION_FREQUENCIES)], dim=-1)

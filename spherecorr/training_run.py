@@ -1,0 +1,129 @@
+"""The folder of a training run: what it is, how far it is, and all that it takes to go on.
+
+`config.json` holds the settings, `metrics.jsonl` one line per figure logged, `last` and `best` are sphere checkpoints,
+and `state.pt` is where a run that was stopped goes on. Each file is replaced only by a whole one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spherecorr.files import write_whole
+from spherecorr.sphere.checkpoint import save_sphere
+from spherecorr.sphere.mapper import SphereMapper
+
+CONFIG, METRICS, STATE = "config.json", "metrics.jsonl", "state.pt"
+NOT_COMPARED = ("versions",)
+
+
+class TrainingRun:
+    """A run's folder, new or begun.
+
+    Args:
+        folder: of the run.
+        config: JSON-able; what decides the result, and "versions".
+
+    Raises:
+        ValueError: the folder holds another run, or something else.
+    """
+
+    def __init__(self, folder: str | Path, config: dict[str, Any]):
+        self.folder = Path(folder)
+        self.config = json.loads(json.dumps(config))
+        path = self.folder / CONFIG
+        if path.is_file():
+            _compare(self.folder, _read_config(path), self.config)
+        else:
+            write_whole(path, (json.dumps(self.config, indent=2) + "\n").encode())
+        self._board = _tensorboard(self.folder)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Write the state; it must have an entry "step"."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_whole(self.folder / STATE, buffer.getvalue())
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        """Add a line to `metrics.jsonl`, and to TensorBoard's files where it is installed."""
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+
+    def checkpoint(self, name: str, mapper: SphereMapper, metadata: dict[str, Any]) -> None:
+        """Write the mapper to the folder `name`, with the run's config beside its own settings."""
+        about = {key: value for key, value in self.config.items() if key != "mapper"}  # stored as the mapper's own
+        save_sphere(mapper, self.folder / name, metadata={**about, **metadata})
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of `metrics.jsonl` after a step, from which the run goes on and writes them again."""
+        path = self.folder / METRICS
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(f"{line}\n")
+            except ValueError:  # half a line: the run ended while it was written
+                break
+        write_whole(path, "".join(kept).encode())
+
+
+def read_state(folder: str | Path) -> dict[str, Any] | None:
+    """Where a run was when its state was last saved, on the CPU; None if it never was.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = Path(folder) / STATE
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged; delete '{folder}' and train again.") from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged; delete {path.parent} and train again.") from error
+    if not isinstance(config, dict) or "training" not in config or "sphere" in config:
+        raise ValueError(f"'{path.parent}' is no training run; choose another folder.")
+    return config
+
+
+def _compare(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    there, here = _flat(there), _flat(here)
+    for key in [*there, *here]:
+        if key.split(".")[0] not in NOT_COMPARED and there.get(key) != here.get(key):
+            raise ValueError(
+                f"'{folder}' holds a run with other settings: {key} is {json.dumps(there.get(key))} there and "
+                f"{json.dumps(here.get(key))} here. Choose another folder, or delete this one."
+            )
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _tensorboard(folder: Path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        return None
+    return SummaryWriter(str(folder))

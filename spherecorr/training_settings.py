@@ -1,0 +1,109 @@
+"""How a sphere mapper is trained: settings, and the two sets of them that have names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+from spherecorr.sphere.mapper import SphereSettings
+
+WARM_UP = 0.1  # share of the steps of a one-cycle schedule in which the learning rate rises
+PAPER_PASSES = 2000  # how often the paper's run sees an image: 200 epochs over a list of ten times the images
+PAPER_BATCH = 64
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses; the defaults are the paper's, which has no surface loss and no background loss."""
+
+    reconstruction: float = 1.0
+    viewpoint: float = 0.1
+    distance: float = 0.3
+    orientation: float = 0.3
+    surface: float = 0.0
+    background: float = 0.0
+
+    def __post_init__(self):
+        weights = asdict(self).values()
+        if min(weights) < 0 or not any(weights):
+            raise ValueError("A loss's weight is 0 or more, and at least one is above 0.")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; the defaults are the preset "fast" without its weights.
+
+    Attributes:
+        sphere: the mapper's own settings.
+        weights: of the losses.
+        steps: of the optimiser.
+        batch: images in a step, over all processes.
+        tokens: patches drawn from each image in a step, background included; 0 takes all.
+        triplets: per image and step, for each of the two losses that use them.
+        learning_rate: of Adam; the highest, if it changes.
+        schedule: "one-cycle" lets the learning rate rise for a tenth of the steps, then fall to 0; or "constant".
+        weight_decay: of AdamW; 0 makes it Adam.
+        clip: longest gradient; longer ones are shortened to it. 0: none are.
+        precision: of the mapper's and the prototypes' matrix products; "fp16" scales the gradients.
+        seed: of everything.
+        log_every: steps between two lines of the run's metrics, each the mean since the last.
+        save_every: steps between two savings of the run's state; a multiple of `log_every`.
+        validate_every: steps between two validations; a multiple of `save_every`.
+    """
+
+    sphere: SphereSettings
+    weights: LossWeights = field(default_factory=LossWeights)
+    steps: int = 2000
+    batch: int = 48
+    tokens: int = 256
+    triplets: int = 32
+    learning_rate: float = 1e-3
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = 0
+    log_every: int = 50
+    save_every: int = 200
+    validate_every: int = 1000
+
+    def __post_init__(self):
+        if min(self.steps, self.batch, self.triplets, self.log_every) < 1 or self.tokens < 0:
+            raise ValueError("Steps, batch, triplets and log_every are 1 or more, tokens 0 or more.")
+        every = self.log_every, self.save_every, self.validate_every
+        if any(longer < 1 or longer % shorter for shorter, longer in pairwise(every)):
+            raise ValueError("save_every is a multiple of log_every, and validate_every of save_every.")
+
+
+def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
+    """Settings known by a name.
+
+    Args:
+        name: "paper" is the run of the paper's public code: Adam at a constant rate, batches of 64, 2,000 passes, all
+            patches; its views are "resized" crops. "fast" is minutes on a CPU: 256 patches of each view, one cycle,
+            and the viewpoint leads, as it would otherwise be learned last.
+        sphere: the mapper's own settings.
+        images: how many there are to train on.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name == "fast":
+        return TrainSettings(sphere, LossWeights(viewpoint=5.0))
+    if name == "paper":
+        steps = math.ceil(PAPER_PASSES * images / PAPER_BATCH)
+        rest = {"schedule": "constant", "weight_decay": 0.0, "clip": 0.0}
+        return TrainSettings(sphere, steps=steps, batch=PAPER_BATCH, tokens=0, **rest)
+    raise ValueError(f"There is no preset '{name}'; there are paper and fast.")
+
+
+def learning_rate(settings: TrainSettings, step: int) -> float:
+    """The learning rate of a step."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    done = (step + 0.5) / settings.steps
+    if done < WARM_UP:
+        return settings.learning_rate * done / WARM_UP
+    return settings.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
