@@ -6,26 +6,26 @@ import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from spherecorr.data.records import twin_name
+from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
+from spherecorr.render.colours import Pattern
 from spherecorr.render.objects import CATEGORIES, make_shape
-from spherecorr.render.scene import (
-    KEYPOINT_TOLERANCE,
-    Camera,
-    photo_background,
-    procedural_background,
-    random_camera,
-    render,
-    studio_background,
-)
-from spherecorr.render.shapes import Pattern, ShapeBuilder, block, box, ellipsoid, tube
+from spherecorr.render.rays import RayCaster
+from spherecorr.render.scene import KEYPOINT_TOLERANCE, Camera, random_camera, render
+from spherecorr.render.shapes import ShapeBuilder, block, box, corner_normals, ellipsoid, loft, plate, ring, tube
 
 SIZE = 96
 NO_PATTERN = Pattern(np.zeros(3), np.zeros((1, 3)), np.zeros(1), 2.0)
-VEHICLES = ("aeroplane", "bus", "car")  # animals turn their heads and lift their legs
+MOVING = ("bicycle", "cat", "cow", "dog", "horse", "sheep")  # pedals go round, heads turn, legs swing
 
 
 def look(azimuth: float, elevation: float = 0.0, size: int = SIZE, roll: float = 0.0) -> Camera:
     """A camera that has the unit sphere in sight, centred."""
     return Camera(azimuth, elevation, roll, 4.0, 1.7 * size, (size / 2, size / 2), size)
+
+
+def half_extents(shape) -> np.ndarray:
+    """Of the bounding box, which the canonical points of procedural objects are shares of."""
+    return np.abs(shape.vertices).max(axis=0)
 
 
 def block_with_marks():
@@ -58,8 +58,10 @@ def draw(category: str, seed: int, size: int = SIZE, azimuth: float | None = Non
         (tube([(0, 0, 0), (3, 0, 0)], np.full((2, 2), 1.0), segments=200), 3 * np.pi, 0.01),
         (tube([(0, 0, 0), (0, 2, 0)], [(1, 2), (1, 2)], side=(1, 0, 0), segments=200), 4 * np.pi, 0.01),
         (ellipsoid((1, 1, 1), (1, 2, 3), rings=60, segments=60), 8 * np.pi, 0.3),  # 4/3 pi 1 2 3, inscribed
+        (plate([(0, 0), (0, 3), (4, 0)], 0.5, y=7), 3, 1e-9),  # half a rectangle of 3 by 4
+        (loft([[(x, -s, -s), (x, s, -s), (x, s, s), (x, -s, s)] for x, s in ((0, 1), (3, 2))], False), 28, 1e-9),
     ],
-    ids=["box", "block", "tube", "flat tube", "ellipsoid"],
+    ids=["box", "block", "tube", "flat tube", "ellipsoid", "plate", "frustum"],
 )
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_parts_are_closed_and_face_outwards(part, volume, tolerance, mirrored):
@@ -74,10 +76,64 @@ def test_the_builder_centres_and_scales_to_the_unit_sphere():
     shape = block_with_marks()
     radius = np.sqrt(1 + 0.25 + 0.25)
     assert np.linalg.norm(shape.vertices, axis=1).max() == pytest.approx(1)
-    np.testing.assert_allclose(shape.half_extents, np.array([1, 0.5, 0.5]) / radius)
+    np.testing.assert_allclose(half_extents(shape), np.array([1, 0.5, 0.5]) / radius)
     np.testing.assert_allclose(shape.keypoints["left_side"], [0, 0.5 / radius, 0])
     faces = trimesh.Trimesh(shape.vertices, shape.faces, process=False).face_normals
-    np.testing.assert_allclose(shape.normals, np.repeat(faces[:, None], 3, axis=1))  # a box is not smooth
+    np.testing.assert_allclose(shape.normals, np.repeat(faces[:, None], 3, axis=1), atol=1e-6)  # a box is not smooth
+
+
+def test_the_plane_of_symmetry_is_kept_when_one_side_reaches_farther():
+    """A turned head or a chain on the right moves the bounding box's centre, but not the object's left and right."""
+    builder = ShapeBuilder("block", NO_PATTERN)
+    builder.add(box((5, 0, 0), (2, 2, 2)), np.ones(3))
+    builder.add(box((5, 2, 0), (1, 2, 1)), np.ones(3))
+    builder.keypoint_pair("side", (5, 1, 0))
+    shape = builder.build()
+    np.testing.assert_allclose(shape.keypoints["left_side"] * [1, -1, 1], shape.keypoints["right_side"])
+    assert shape.vertices[:, 1].max() == pytest.approx(-3 * shape.vertices[:, 1].min())
+    assert shape.canonical[:, 1].min() == pytest.approx(-1 / 3) and shape.canonical.max() == 1
+    np.testing.assert_allclose(shape.vertices[:, 0].max(), -shape.vertices[:, 0].min())
+
+
+def test_a_ring_keeps_its_distance_from_the_axis():
+    vertices = ring((1, 2, 3), 0.5, 0.1, axis=(0, 1, 0)).vertices - [1, 2, 3]
+    across = np.hypot(vertices[:, 0], vertices[:, 2])
+    assert 0.4 - 1e-9 <= across.min() < 0.41 and 0.59 < across.max() <= 0.6 + 1e-9
+    assert np.abs(vertices[:, 1]).max() == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_top_of_parts_is_what_a_plumb_line_meets_first():
+    builder = ShapeBuilder("block", NO_PATTERN)
+    builder.add(box((0, 0, 0), (2, 2, 1)), np.ones(3))
+    builder.add(box((0, 0, 3), (1, 1, 1)), np.ones(3))
+    np.testing.assert_allclose(builder.top(0.1, 0.2), [0.1, 0.2, 3.5])
+    np.testing.assert_allclose(builder.top(0.9, 0.2), [0.9, 0.2, 0.5])
+
+
+def test_normals_are_smooth_up_to_the_crease():
+    """Two faces that meet at a right angle: one normal along the edge when round, two when not."""
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
+    faces = np.array([[0, 1, 2], [0, 3, 1]])
+    smooth, flat = (corner_normals(vertices, faces, crease) for crease in (0.7, 0.8))  # cos 45 degrees is 0.707
+    np.testing.assert_allclose(smooth[:, 0], np.array([[0, 1, 1]] * 2) / np.sqrt(2), atol=1e-6)
+    np.testing.assert_allclose(flat[:, 0], [[0, 0, 1], [0, 1, 0]], atol=1e-6)
+    np.testing.assert_allclose(smooth[0, 2], [0, 0, 1], atol=1e-6)
+
+
+# Rays
+
+
+def test_rays_meet_the_first_of_two_triangles_from_either_side():
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1], [1, 0, -1], [0, 1, -1]], dtype=float)
+    caster = RayCaster(vertices, np.array([[0, 1, 2], [3, 4, 5]]))
+    face, corners, distance = caster.first(
+        np.array([[0.25, 0.5, 1], [0.25, 0.5, -2], [2, 2, 1]]), np.array([[0, 0, -1.0], [0, 0, 2.0], [0, 0, -1.0]])
+    )
+    assert face.tolist() == [0, 1, -1]
+    np.testing.assert_allclose(corners[:2], [[0.25, 0.25, 0.5]] * 2)
+    np.testing.assert_allclose(distance[:2], [1, 0.5])
+    blocked = caster.blocked(np.array([[0.25, 0.5, -0.5], [0.25, 0.5, 0.5]]), np.array([0, 0, 1.0]))
+    assert blocked.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -87,18 +143,19 @@ def test_every_object_is_sound(category):
         assert shape.category == category
         assert all(np.isfinite(values).all() for values in (shape.vertices, shape.normals, shape.colours))
         assert shape.faces.min() == 0 and shape.faces.max() == len(shape.vertices) - 1
-        np.testing.assert_allclose(shape.vertices.max(axis=0), -shape.vertices.min(axis=0), atol=1e-12)
+        np.testing.assert_allclose(shape.vertices.max(axis=0)[[0, 2]], -shape.vertices.min(axis=0)[[0, 2]], atol=1e-12)
         pairs = [name for name in shape.keypoints if name.startswith("left_")]
         assert len(pairs) >= 4 and all(twin_name(name) in shape.keypoints for name in pairs)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_keypoints_lie_on_the_surface(category):
-    """Within 6 % of the radius: a sheep's withers lie that deep in its wool."""
-    shape = make_shape(category, np.random.default_rng(0))
-    mesh = trimesh.Trimesh(shape.vertices, shape.faces, process=False)
-    _, distance, _ = trimesh.proximity.closest_point_naive(mesh, np.array(list(shape.keypoints.values())))
-    assert distance.max() < 0.06 and np.median(distance) < 0.02
+    """Nearer to it than the depth at which a keypoint would count as hidden."""
+    for seed in range(3):
+        shape = make_shape(category, np.random.default_rng(seed))
+        mesh = trimesh.Trimesh(shape.vertices, shape.faces, process=False)
+        _, distance, _ = trimesh.proximity.closest_point_naive(mesh, np.array(list(shape.keypoints.values())))
+        assert distance.max() < 0.8 * KEYPOINT_TOLERANCE and np.median(distance) < 0.01
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -110,7 +167,7 @@ def test_left_is_left(category):
             continue
         twin = shape.keypoints[twin_name(name)]
         assert point[1] > twin[1]
-        if category in VEHICLES:
+        if category not in MOVING:
             np.testing.assert_allclose(point * [1, -1, 1], twin, atol=1e-12)
 
 
@@ -119,6 +176,12 @@ def test_front_is_front_and_up_is_up(category):
     k = make_shape(category, np.random.default_rng(2)).keypoints
     fore, aft, high, low = {
         "aeroplane": ("nose", "tail", "fin_top", "left_wing_root_rear"),
+        "bicycle": ("front_tyre", "rear_tyre", "saddle_nose", "left_pedal"),
+        "bird": ("beak_tip", "tail_end", "crown", "breast"),
+        "boat": ("bow", "keel_rear", "left_stern", "left_chine"),
+        "chair": ("left_seat_front", "left_seat_rear", "left_back_top", "seat_middle"),
+        "motorbike": ("headlight", "tail", "left_grip", "left_front_hub"),
+        "train": ("left_roof_front", "left_roof_rear", "left_roof_rear", "left_sill_rear"),
         "bus": ("left_headlight", "left_taillight", "left_roof_front", "left_front_wheel"),
         "car": ("left_headlight", "left_taillight", "left_windscreen_top", "left_front_wheel"),
     }.get(category, ("nose", "tail_base", "back_middle", "left_front_paw"))
@@ -126,7 +189,7 @@ def test_front_is_front_and_up_is_up(category):
 
 
 def test_an_unknown_category_is_named():
-    with pytest.raises(ValueError, match=r"There is no procedural 'unicorn'\. Choose from: aeroplane, bus, car"):
+    with pytest.raises(ValueError, match=r"There is no procedural 'unicorn'\. Choose from: aeroplane, bicycle, bird"):
         make_shape("unicorn", np.random.default_rng(0))
 
 
@@ -163,9 +226,10 @@ def test_roll_turns_the_picture_clockwise_by_its_degrees():
 def test_projecting_undoes_the_rays():
     camera = Camera(33, 21, 5, 3.0, 120.0, (40.0, 55.0), SIZE)
     rows, columns = np.mgrid[:SIZE, :SIZE]
-    points = camera.position + camera.rays() * 2.5
-    expected = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5  # pixel centres
-    np.testing.assert_allclose(camera.project(points), expected, atol=1e-9)
+    pixels = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5  # pixel centres
+    directions = camera.rays(pixels)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(camera.project(camera.position + directions * 2.5), pixels, atol=1e-3)  # float32
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -197,7 +261,7 @@ def test_the_keypoints_of_a_block(azimuth, elevation, visible):
         x, y = rendering.keypoints[name]
         np.testing.assert_allclose((x, y), camera.project(shape.keypoints[name][None])[0])
         # The surface under that pixel is the keypoint's place up to half a pixel, seen obliquely.
-        expected = shape.keypoints[name] / shape.half_extents
+        expected = shape.keypoints[name] / half_extents(shape)
         np.testing.assert_allclose(rendering.surface[int(y), int(x)], expected, atol=0.06)
 
 
@@ -218,13 +282,13 @@ def test_surface_points_lie_where_the_azimuth_says(category, azimuth):
     mask, surface = rendering.mask, rendering.surface
     assert rendering.camera.azimuth == azimuth and rendering.category == category
     assert np.abs(surface).max() <= 1 + 1e-5 and not surface[~mask].any()
-    # Every surface point is seen at its own pixel.
+    # Every surface point is seen at its own pixel, as exactly as single precision tells on thin spokes.
     rows, columns = np.nonzero(mask)
-    pixels = rendering.camera.project((surface[mask] * shape.half_extents).astype(float))
-    np.testing.assert_allclose(pixels, np.stack([columns, rows], 1) + 0.5, atol=0.01)
+    pixels = rendering.camera.project((surface[mask] * half_extents(shape)).astype(float))
+    np.testing.assert_allclose(pixels, np.stack([columns, rows], 1) + 0.5, atol=0.03)
     # From the front the left side is on the image's right, from the left the front is on the image's left.
     right = rendering.camera.axes()[0]
-    assert np.corrcoef(columns, surface[mask] * shape.half_extents @ right)[0, 1] > 0.9
+    assert np.corrcoef(columns, surface[mask] * half_extents(shape) @ right)[0, 1] > 0.9
     assert (surface[mask] @ [np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth)), 0]).mean() > 0  # the near side
 
 
@@ -250,7 +314,7 @@ def test_keypoints_carry_their_own_surface_point():
                 continue
             x, y = (int(v) for v in pixel)
             patch = np.s_[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
-            points = rendering.surface[patch][rendering.mask[patch]] * shape.half_extents
+            points = rendering.surface[patch][rendering.mask[patch]] * half_extents(shape)
             distance = np.linalg.norm(points - shape.keypoints[name], axis=-1)
             near.append(len(distance) > 0 and distance.min() < 0.06)
     assert len(near) > 60 and np.mean(near) > 0.9

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import colorsys
-
 import numpy as np
 
-from spherecorr.render.shapes import Colour, Shape, ShapeBuilder, ellipsoid, random_pattern, tube
+from spherecorr.render.colours import random_coat, random_pattern
+from spherecorr.render.shapes import Shape, ShapeBuilder, ellipsoid, tube
 
 DARK = np.array([0.1, 0.09, 0.09])
-
-
-def _coat(rng: np.random.Generator, hues: list[tuple[float, float, float]]) -> Colour:
-    hue, saturation, value = hues[rng.integers(len(hues))]
-    jitter = rng.normal(size=3) * [0.015, 0.06, 0.09]
-    return np.array(
-        colorsys.hsv_to_rgb((hue + jitter[0]) % 1, *np.clip([saturation + jitter[1], value + jitter[2]], 0.02, 0.98))
-    )
 
 
 BROWN, SAND, GREY, BLACK, WHITE = (
@@ -52,7 +43,7 @@ def _quadruped(
     def pick(bounds: tuple[float, float]) -> float:
         return rng.uniform(*bounds)
 
-    coat, second = _coat(rng, colours), _coat(rng, [*colours, WHITE, BLACK])
+    coat, second = random_coat(rng, colours), random_coat(rng, [*colours, WHITE, BLACK])
     builder = ShapeBuilder(category, random_pattern(rng, second, patches, 5.0))
     legs, body = pick(leg), pick(girth)
     belly = legs + body * 0.2
@@ -75,7 +66,7 @@ def _quadruped(
     skull = pick(head)
     radii = np.stack([np.linspace(thick, skull * 0.75, 4), np.linspace(thick * 1.25, skull * 0.9, 4)], 1)
     builder.add(tube(np.linspace(withers - along * 0.12, poll, 4), radii), coat, True)
-    builder.keypoint("withers", withers + np.array([0, 0, thick * 1.1]))
+    builder.keypoint("withers", builder.top(0.33, 0.0))
 
     dip = np.radians(rng.uniform(5, 35))
     gaze = forward * np.cos(dip) - np.array([0, 0, np.sin(dip)])
@@ -87,7 +78,7 @@ def _quadruped(
     builder.add(tube(poll + gaze * steps[:, None], profile, side=aside), coat, True)
     builder.add(ellipsoid(nose - gaze * skull * 0.12, np.full(3, skull * 0.3)), DARK)
     builder.keypoint("nose", nose + gaze * skull * 0.15)
-    tuft = rng.uniform(0.5, 0.75)
+    tuft, horned = rng.uniform(0.5, 0.75), rng.random() < horns
     for sign, name in ((1, "left"), (-1, "right")):
         eye = poll + gaze * skull * 0.55 + sign * aside * skull * 0.85 + above * skull * 0.4
         builder.add(ellipsoid(eye, np.full(3, skull * 0.17)), DARK * 0.5)
@@ -105,7 +96,7 @@ def _quadruped(
         )
         builder.keypoint(f"{name}_ear_base", base + above * skull * 0.1)
         builder.keypoint(f"{name}_ear_tip", tip)
-        if rng.random() < horns:
+        if horned:
             bend = base + gaze * skull * 0.2 + sign * aside * skull * 0.9 + above * skull * 0.3
             horn = [base + gaze * skull * 0.2, bend, bend + above * skull * 0.8 + sign * aside * skull * 0.1]
             builder.add(
@@ -136,7 +127,7 @@ def _quadruped(
     end = root + np.array([-np.cos(lift), rng.normal() * 0.2, np.sin(lift)]) * pick(tail)
     sides = np.array([[0.16, 0.16], [0.13, 0.13], [0.1, 0.1]]) * body
     builder.add(tube([root + [0.04, 0, 0], (root + end) / 2 + [-0.02, 0, 0.02], end], sides), coat)
-    builder.keypoint("tail_base", root + np.array([-0.03, 0, body * 0.15]))
+    builder.keypoint("tail_base", builder.top(-0.5, 0.0))
     builder.keypoint("tail_tip", end)
     return builder.build()
 

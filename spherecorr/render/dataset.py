@@ -23,15 +23,9 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.files import write_whole
+from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
 from spherecorr.render.objects import CATEGORIES, make_shape
-from spherecorr.render.scene import (
-    Rendering,
-    photo_background,
-    procedural_background,
-    random_camera,
-    render,
-    studio_background,
-)
+from spherecorr.render.scene import Rendering, random_camera, render
 
 SPLITS = ("trn", "val", "test")
 MIN_SIZE = 32  # pixels; in smaller pictures parts vanish between the rays
@@ -133,8 +127,8 @@ def save_rendering(root: Path, stem: str, rendering: Rendering, size: int) -> No
     surface = Image.fromarray(coded).resize(**shrink, resample=Image.Resampling.NEAREST)
     for folder, ending, picture, options in (
         ("JPEGImages", "jpg", image, {"format": "JPEG", "quality": 92}),
-        ("Segmentation", "png", mask, {"format": "PNG"}),
-        ("SurfacePoints", "png", surface, {"format": "PNG"}),
+        ("Segmentation", "png", mask, {"format": "PNG", "compress_level": 1}),
+        ("SurfacePoints", "png", surface, {"format": "PNG", "compress_level": 1}),
     ):
         write_whole(root / folder / category / f"{stem}.{ending}", _encode(picture, **options))
     rows, columns = np.nonzero(np.asarray(mask))

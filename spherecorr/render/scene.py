@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import colorsys
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import trimesh
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
+from spherecorr.render.rays import RayCaster
 from spherecorr.render.shapes import Shape
 
 KEYPOINT_TOLERANCE = 0.04  # of the object's radius: how far under the first hit a visible keypoint may lie
@@ -60,13 +58,11 @@ class Camera:
         depth = offset @ forward
         return np.stack([offset @ right, -(offset @ up)], axis=1) / depth[:, None] * self.focal + self.centre
 
-    def rays(self) -> np.ndarray:
-        """Unit directions `[size * size, 3]` through the pixel centres, row by row."""
-        right, up, forward = self.axes()
-        pixels = np.arange(self.size) + 0.5
-        x, y = (pixels - self.centre[0]) / self.focal, (pixels - self.centre[1]) / self.focal
-        directions = forward + x[None, :, None] * right - y[:, None, None] * up
-        return (directions / np.linalg.norm(directions, axis=-1, keepdims=True)).reshape(-1, 3)
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels `[N, 2]` -> unit directions `[N, 3]`, float32."""
+        right, up, forward = (axis.astype(np.float32) for axis in self.axes())
+        x, y = ((pixels - np.float32(self.centre)) / np.float32(self.focal)).T
+        return _unit(forward + x[:, None] * right - y[:, None] * up)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,131 +109,104 @@ def render(shape: Shape, camera: Camera, background: np.ndarray, rng: np.random.
         background: uint8 `[S, S, 3]`.
         rng: draws the light.
     """
-    caster = RayMeshIntersector(trimesh.Trimesh(shape.vertices, shape.faces, process=False))
-    directions = camera.rays()
-    face = caster.intersects_first(np.broadcast_to(camera.position, directions.shape), directions)
-    hit = face >= 0
-    points, corners = _hit_points(shape, face[hit], camera.position, directions[hit])
+    caster = RayCaster(shape.vertices, shape.faces)
     light = _random_light(camera, rng)
     strength = rng.uniform(0.35, 0.6)
+    shadow = _ground_shadow(shape, caster, camera, light)
+    pixels = background * (1 - np.float32(0.92 * strength) * shadow)[..., None]
+    mask = np.zeros(pixels.shape[:2], dtype=bool)
+    surface = np.zeros(pixels.shape, dtype=np.float32)
 
-    normals = np.einsum("nc,ncd->nd", corners, shape.normals[face[hit]])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    normals *= -np.sign((normals * directions[hit]).sum(axis=1, keepdims=True))  # surfaces are seen from both sides
-    lit = np.maximum(normals @ light, 0) * ~_in_shadow(caster, points + normals * 0.01, light)
-    glance = np.maximum(((2 * (normals @ light)[:, None] * normals - light) * -directions[hit]).sum(axis=1), 0)
-    shade = (1 - strength) * (0.8 + 0.2 * normals[:, 2]) + 1.25 * strength * lit
-    colours = _surface_colours(shape, face[hit], points) * shade[:, None] + (0.25 * lit * glance**20)[:, None]
-
-    pixels = background.reshape(-1, 3) / 255.0
-    pixels = (
-        pixels * (1 - 0.55 * strength / 0.6 * _ground_shadow(shape, caster, camera, directions, hit, light))[:, None]
-    )
-    pixels[hit] = colours
-    size = camera.size
-    surface = np.zeros((size * size, 3), dtype=np.float32)
-    surface[hit] = points / shape.half_extents
-    image = (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8).reshape(size, size, 3)
+    window = _window(shape, camera)
+    directions = camera.rays(_pixel_centres(*window))
+    face, corners, distance = caster.first(camera.position, directions)
+    hit = face >= 0
+    mask[window] = seen = hit.reshape(mask[window].shape)
+    face, corners, directions = face[hit], corners[hit], directions[hit]
+    points = camera.position.astype(np.float32) + directions * distance[hit, None]
+    normals = _unit(_interpolate(shape.normals[face], corners))
+    normals *= -np.sign((normals * directions).sum(axis=1, keepdims=True))  # surfaces are seen from both sides
+    surface[window][seen] = _interpolate(shape.canonical[shape.faces[face]], corners)
+    pixels[window][seen] = 255 * _shade(shape, face, points, normals, directions, light, strength, caster)
     return Rendering(
-        image,
-        hit.reshape(size, size),
-        surface.reshape(size, size, 3),
+        np.clip(pixels, 0, 255).round().astype(np.uint8),
+        mask,
+        surface,
         visible_keypoints(shape, camera, caster),
         camera,
         shape.category,
     )
 
 
-def visible_keypoints(
-    shape: Shape, camera: Camera, caster: RayMeshIntersector
-) -> dict[str, tuple[float, float] | None]:
+def visible_keypoints(shape: Shape, camera: Camera, caster: RayCaster) -> dict[str, tuple[float, float] | None]:
     """Project the keypoints; those with a surface in front of them, or outside the picture, are None."""
     names, points = list(shape.keypoints), np.array(list(shape.keypoints.values()))
     towards = points - camera.position
-    distance = np.linalg.norm(towards, axis=1)
-    directions = towards / distance[:, None]
-    face = caster.intersects_first(np.broadcast_to(camera.position, directions.shape), directions)
-    depth = np.full(len(points), np.inf)
-    hit = face >= 0
-    first, _ = _hit_points(shape, face[hit], camera.position, directions[hit])
-    depth[hit] = np.linalg.norm(first - camera.position, axis=1)
+    _, _, first = caster.first(camera.position, towards)  # in lengths of `towards`; far away where nothing is met
+    hidden = (1 - first) * np.linalg.norm(towards, axis=1) > KEYPOINT_TOLERANCE
     pixels = camera.project(points)
-    seen = (depth > distance - KEYPOINT_TOLERANCE) & ((pixels >= 0) & (pixels < camera.size)).all(axis=1)
+    seen = ~hidden & ((pixels >= 0) & (pixels < camera.size)).all(axis=1)
     return {n: (float(x), float(y)) if s else None for n, (x, y), s in zip(names, pixels, seen, strict=True)}
 
 
-def procedural_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 `[size, size, 3]`: a plain colour, or two of them with clouds in between."""
-    first, second = rng.uniform(0.1, 1.0, (2, 3))
-    if rng.random() < 0.3:
-        second = first
-    clouds = sum(
-        cv2.resize(rng.normal(size=(n, n)), (size, size), interpolation=cv2.INTER_CUBIC) / n**0.7
-        for n in (2, 5, 13, 40)
-    )
-    share = (clouds - clouds.min()) / (np.ptp(clouds) + 1e-12)
-    pixels = first + (second - first) * share[..., None]
-    return (np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+def _window(shape: Shape, camera: Camera) -> tuple[slice, slice]:
+    """The rows and columns that the object lies in."""
+    seen = camera.project(shape.vertices)
+    low = np.clip(np.floor(seen.min(axis=0)), 0, camera.size).astype(int)
+    high = np.clip(np.ceil(seen.max(axis=0)), 0, camera.size).astype(int)
+    return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def studio_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 `[size, size, 3]`: a pale backdrop that darkens towards the floor, for pictures that people look at."""
-    top = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.04, 0.14), rng.uniform(0.9, 0.97)))
-    share = np.linspace(0, 1, size)[:, None, None] ** 2
-    pixels = np.broadcast_to(top * (1 - 0.22 * share), (size, size, 3))
-    return (pixels * 255).astype(np.uint8)
+def _pixel_centres(rows: slice, columns: slice) -> np.ndarray:
+    """(x, y) of each pixel `[N, 2]`, row by row."""
+    x, y = np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
+    return np.stack(np.meshgrid(x, y), axis=-1, dtype=np.float32).reshape(-1, 2)
 
 
-def photo_background(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random square crop of a photograph `[h, w, 3]`, scaled to `[size, size, 3]`."""
-    height, width = photo.shape[:2]
-    side = int(min(height, width) * rng.uniform(0.5, 1.0))
-    top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
-    crop = cv2.resize(photo[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
-    return crop[:, ::-1] if rng.random() < 0.5 else crop
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.sqrt(np.maximum((vectors * vectors).sum(axis=-1, keepdims=True), 1e-24))
 
 
-def _hit_points(shape: Shape, face: np.ndarray, origin: np.ndarray, directions: np.ndarray):
-    """Where rays meet the planes of their faces: points `[N, 3]` and barycentric coordinates `[N, 3]`."""
-    a, b, c = (shape.vertices[shape.faces[face, i]] for i in range(3))
-    plane = np.cross(b - a, c - a)
-    denominator = (plane * directions).sum(axis=1)
-    denominator = np.where(np.abs(denominator) < 1e-12, 1e-12, denominator)
-    points = origin + directions * ((plane * (a - origin)).sum(axis=1) / denominator)[:, None]
-    area = (plane * plane).sum(axis=1)
-    area = np.where(area < 1e-20, 1.0, area)
-    second = (np.cross(points - a, c - a) * plane).sum(axis=1) / area
-    third = (np.cross(b - a, points - a) * plane).sum(axis=1) / area
-    return points, np.stack([1 - second - third, second, third], axis=1)
+def _interpolate(at_corners: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Values at the corners of faces `[N, 3, 3]` and barycentric coordinates `[N, 3]` -> values in between `[N, 3]`."""
+    return sum(at_corners[:, i] * corners[:, i, None] for i in range(3))
+
+
+def _shade(shape, face, points, normals, directions, light, strength: float, caster: RayCaster) -> np.ndarray:
+    """Colours `[N, 3]`, about 0..1: light from all around, from one side, and a little gloss."""
+    along = normals @ light
+    lit = np.maximum(along, 0) * ~caster.blocked(points + normals * 0.01, light)
+    glance = np.maximum(((2 * along[:, None] * normals - light) * -directions).sum(axis=1), 0)
+    brightness = (1 - strength) * (0.8 + 0.2 * normals[:, 2]) + 1.25 * strength * lit
+    return _surface_colours(shape, face, points) * brightness[:, None] + (0.25 * lit * glance**20)[:, None]
 
 
 def _surface_colours(shape: Shape, face: np.ndarray, points: np.ndarray) -> np.ndarray:
-    pattern = shape.pattern
-    waves = np.sin(points @ pattern.waves.T + pattern.phases).mean(axis=1)
-    patch = shape.coat[face] & (waves > pattern.threshold)
-    return np.where(patch[:, None], pattern.colour, shape.colours[face])
+    colours, pattern = shape.colours[face], shape.pattern
+    if pattern.threshold <= 1:
+        waves = np.sin(points @ pattern.waves.T.astype(np.float32) + pattern.phases.astype(np.float32)).mean(axis=1)
+        colours[shape.coat[face] & (waves > pattern.threshold)] = pattern.colour
+    return colours
 
 
 def _random_light(camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """A unit vector towards the light: above, and not straight from behind the object."""
     light = rng.normal(size=3) * 0.6 + camera.position / camera.distance * 0.7 + [0, 0, 1.2]
     light[2] = abs(light[2])
-    return light / np.linalg.norm(light)
+    return _unit(light).astype(np.float32)
 
 
-def _in_shadow(caster: RayMeshIntersector, points: np.ndarray, light: np.ndarray) -> np.ndarray:
-    return caster.intersects_any(points, np.broadcast_to(light, points.shape)) if len(points) else np.zeros(0, bool)
-
-
-def _ground_shadow(shape, caster, camera: Camera, directions: np.ndarray, hit: np.ndarray, light: np.ndarray):
-    """Shadow 0..1 per pixel on the plane under the object, softened; only background pixels can have one."""
+def _ground_shadow(shape: Shape, caster: RayCaster, camera: Camera, light: np.ndarray) -> np.ndarray:
+    """Shadow 0..1 `[S, S]` on the plane under the object, softened; cast at every second pixel, since it is soft."""
     ground = shape.vertices[:, 2].min()
-    down = ~hit & (directions[:, 2] < -0.02)
-    points = (
-        camera.position + directions * ((ground - camera.position[2]) / np.minimum(directions[:, 2], -1e-6))[:, None]
-    )
-    near = down & (np.linalg.norm(points[:, :2], axis=1) < 2.5)
-    shadow = np.zeros(len(directions), dtype=np.float32)
-    shadow[near] = _in_shadow(caster, points[near], light)
-    size = camera.size
-    return cv2.GaussianBlur(shadow.reshape(size, size), (0, 0), size / 80).reshape(-1)
+    side = (camera.size + 1) // 2
+    directions = camera.rays((_pixel_centres(slice(0, side), slice(0, side))) * np.float32(camera.size / side))
+    reach = (ground - camera.position[2]) / np.minimum(directions[:, 2], -1e-6)
+    points = (camera.position + directions * reach[:, None]).astype(np.float32)
+    outline = shape.vertices[:, :2] - light[:2] / light[2] * (shape.vertices[:, 2:] - ground)
+    low, high = np.maximum(outline.min(axis=0), -2.5), np.minimum(outline.max(axis=0), 2.5)
+    near = (directions[:, 2] < -0.02) & ((points[:, :2] > low) & (points[:, :2] < high)).all(axis=1)
+    shadow = np.zeros(side * side, dtype=np.float32)
+    shadow[near] = caster.blocked(points[near], light)
+    soft = cv2.GaussianBlur(shadow.reshape(side, side), (0, 0), side / 80)
+    return cv2.resize(soft, (camera.size, camera.size), interpolation=cv2.INTER_LINEAR)

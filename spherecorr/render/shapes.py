@@ -1,4 +1,4 @@
-"""Building blocks of procedural objects: tubes, boxes, discs, and the builder that collects them.
+"""Objects to render, and building blocks of procedural ones: tubes, rings, boxes, and the builder that collects them.
 
 Frame of every object: +x forward (its front), +y its left, +z up.
 """
@@ -6,46 +6,25 @@ Frame of every object: +x forward (its front), +y its left, +z up.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
-Colour = np.ndarray  # [3], sRGB 0..1
-
-
-@dataclass(frozen=True, eq=False)
-class Pattern:
-    """A second colour laid over a coat where a sum of plane waves over the object is high (patches, stripes).
-
-    Attributes:
-        colour: sRGB 0..1.
-        waves: `[K, 3]` wave vectors in radians per unit of the object.
-        phases: `[K]`.
-        threshold: of the mean of the waves, -1..1; above 1 the pattern is never seen.
-    """
-
-    colour: Colour
-    waves: np.ndarray
-    phases: np.ndarray
-    threshold: float
-
-
-def random_pattern(rng: np.random.Generator, colour: Colour, chance: float, frequency: float) -> Pattern:
-    """Patches of `colour` on a share `chance` of the objects; `frequency` in radians per unit."""
-    waves = rng.normal(size=(6, 3)) * frequency
-    threshold = rng.uniform(0.0, 0.35) if rng.random() < chance else 2.0
-    return Pattern(colour, waves, rng.uniform(0, 2 * np.pi, 6), threshold)
+from spherecorr.render.colours import Colour, Pattern
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """One object, centred on its bounding box and scaled so that its farthest vertex lies at distance 1.
+    """One object, scaled so that its farthest vertex lies at distance 1; y = 0 is its plane of symmetry.
 
     Attributes:
         category: SPair-71k's name of its category.
         vertices: `[V, 3]`.
         faces: int `[F, 3]`.
-        normals: `[F, 3, 3]` one per face corner.
-        colours: `[F, 3]` sRGB 0..1.
+        canonical: float32 `[V, 3]`, -1..1: where each vertex lies on the undeformed object, as a share of the bounding
+            box's half extents. It means the same on all objects of a category.
+        normals: float32 `[F, 3, 3]`, one per face corner.
+        colours: float32 `[F, 3]`, sRGB 0..1.
         coat: bool `[F]`, faces that carry the pattern.
         pattern: laid over the coat.
         keypoints: name -> `[3]`, a point on the surface.
@@ -54,16 +33,12 @@ class Shape:
     category: str
     vertices: np.ndarray
     faces: np.ndarray
+    canonical: np.ndarray
     normals: np.ndarray
     colours: np.ndarray
     coat: np.ndarray
     pattern: Pattern
     keypoints: dict[str, np.ndarray]
-
-    @property
-    def half_extents(self) -> np.ndarray:
-        """Half the side lengths `[3]` of the bounding box."""
-        return np.abs(self.vertices).max(axis=0)
 
 
 @dataclass
@@ -89,28 +64,61 @@ def tube(path, radii, side=(0.0, 1.0, 0.0), segments: int = 14, smooth: bool = T
         segments: corners of a section (4 gives a diamond).
         smooth: shade as a round surface.
     """
-    path, radii = np.asarray(path, dtype=float), np.asarray(radii, dtype=float)
-    tangent = np.gradient(path, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    across = np.asarray(side) - tangent * (tangent @ np.asarray(side))[:, None]
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    up = np.cross(tangent, across)
+    path, radii, side = (np.asarray(values, dtype=float) for values in (path, radii, side))
+    tangent = _unit(np.diff(path, axis=0, prepend=path[:1]) + np.diff(path, axis=0, append=path[-1:]))
+    across = _unit(side - tangent * (tangent @ side)[:, None])
+    up = cross(tangent, across)
     angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     ring = (
         path[:, None]
         + across[:, None] * (radii[:, :1] * np.cos(angle))[..., None]
         + up[:, None] * (radii[:, 1:] * np.sin(angle))[..., None]
     )
-    vertices = np.concatenate([ring.reshape(-1, 3), path[:1], path[-1:]])
-    first = np.arange(len(path) - 1)[:, None] * segments + np.arange(segments)
-    after = np.arange(len(path) - 1)[:, None] * segments + (np.arange(segments) + 1) % segments
-    a, b, c, d = first.ravel(), after.ravel(), (after + segments).ravel(), (first + segments).ravel()
+    return loft(ring, smooth)
+
+
+def loft(sections, smooth: bool = True) -> Part:
+    """A closed surface through sections with equally many corners: hulls, cabs, cushions.
+
+    Args:
+        sections: `[n, k, 3]`, each star-shaped around its centre.
+        smooth: shade as a round surface.
+    """
+    sections = np.asarray(sections, dtype=float)
+    vertices = np.concatenate([sections.reshape(-1, 3), sections[[0, -1]].mean(axis=1)])
+    return Part(vertices, _loft_faces(*sections.shape[:2]), smooth)
+
+
+@cache
+def _loft_faces(sections: int, segments: int) -> np.ndarray:
+    """Faces of a loft whose vertices are its sections, one after the other, then the centres of both ends."""
     around, following = np.arange(segments), (np.arange(segments) + 1) % segments
-    last = (len(path) - 1) * segments
-    start = np.stack([np.full(segments, len(vertices) - 2), following, around], axis=1)
-    end = np.stack([np.full(segments, len(vertices) - 1), last + around, last + following], axis=1)
-    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1), start, end])
-    return Part(vertices, faces, smooth)
+    start = np.arange(sections - 1)[:, None] * segments
+    a, b = (start + around).ravel(), (start + following).ravel()
+    first, last = sections * segments, (sections - 1) * segments
+    caps = [
+        (np.full(segments, first), following, around),
+        (np.full(segments, first + 1), last + around, last + following),
+    ]
+    walls = [(a, b, b + segments), (a, b + segments, a + segments)]
+    return np.concatenate([np.stack(corners, axis=1) for corners in (*walls, *caps)])
+
+
+def ring(centre, radius: float, thickness: float, axis=(0.0, 1.0, 0.0), segments: int = 24) -> Part:
+    """A ring of round section around an axis: tyres, rims, lifebuoys. `radius` is that of the section's centre."""
+    axis = np.asarray(axis, dtype=float)
+    first = _unit(cross(axis, np.roll(axis, 1)))
+    second = cross(axis, first)
+    angle = np.linspace(0, 2 * np.pi, segments + 1)[:, None]
+    path = np.asarray(centre) + radius * (first * np.cos(angle) + second * np.sin(angle))
+    return tube(path, np.full((segments + 1, 2), thickness), axis, segments=8)
+
+
+def plate(outline, thickness: float, y: float = 0.0) -> Part:
+    """An upright board along x, of a star-shaped `outline` `[k, 2]` of (x, z): sails, fins, guards."""
+    outline = np.asarray(outline, dtype=float)
+    sides = [np.insert(outline, 1, y + side, axis=1) for side in (-thickness / 2, thickness / 2)]
+    return loft(sides, smooth=False)
 
 
 def ellipsoid(centre, radii, rings: int = 9, segments: int = 14) -> Part:
@@ -173,34 +181,64 @@ class ShapeBuilder:
         self.keypoint(f"left_{name}", point)
         self.keypoint(f"right_{name}", np.asarray(point) * [1, -1, 1])
 
+    def top(self, x: float, y: float) -> np.ndarray:
+        """The highest point `[3]` of the parts so far over (x, y)."""
+        corners = np.concatenate([part.vertices[part.faces] for part, _, _ in self.parts])
+        (ax, ay), (bx, by), (cx, cy) = corners[..., :2].swapaxes(0, 1).swapaxes(1, 2)
+        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        flat = np.abs(area) > 1e-12  # upright faces have no area from above
+        area = np.where(flat, area, 1.0)
+        second = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
+        third = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
+        weights = np.stack([1 - second - third, second, third], axis=1)
+        met = flat & (weights >= 0).all(axis=1)
+        return np.array([x, y, (weights[met] * corners[met, :, 2]).sum(axis=1).max()])
+
     def build(self) -> Shape:
-        """Join the parts, centre and scale them."""
-        counts = np.cumsum([0] + [len(part.vertices) for part, _, _ in self.parts])
-        vertices = np.concatenate([part.vertices for part, _, _ in self.parts])
-        low, high = vertices.min(axis=0), vertices.max(axis=0)
-        centre = (low + high) / 2
+        """Join the parts, centre them in x and z, and scale them."""
+        parts, colours, coats = zip(*self.parts, strict=True)
+        counts = [len(part.faces) for part in parts]
+        starts = np.cumsum([0] + [len(part.vertices) for part in parts])
+        vertices = np.concatenate([part.vertices for part in parts])
+        faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
+        centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2 * [1, 0, 1]
         radius = np.linalg.norm(vertices - centre, axis=1).max()
+        vertices = (vertices - centre) / radius
+        smooth = np.repeat([part.smooth for part in parts], counts)
         return Shape(
             self.category,
-            (vertices - centre) / radius,
-            np.concatenate([part.faces + start for (part, _, _), start in zip(self.parts, counts, strict=False)]),
-            np.concatenate([_corner_normals(part) for part, _, _ in self.parts]),
-            np.concatenate([np.tile(colour, (len(part.faces), 1)) for part, colour, _ in self.parts]),
-            np.concatenate([np.full(len(part.faces), coat) for part, _, coat in self.parts]),
+            vertices,
+            faces,
+            (vertices / np.abs(vertices).max(axis=0)).astype(np.float32),
+            corner_normals(vertices, faces, np.where(smooth, -1.0, 1.0)),
+            np.repeat(np.array(colours, dtype=np.float32), counts, axis=0),
+            np.repeat(coats, counts),
             self.pattern,
             {name: (point - centre) / radius for name, point in self.keypoints.items()},
         )
 
 
-def _corner_normals(part: Part) -> np.ndarray:
-    """Unit normals `[F, 3, 3]`: the face's own, or for smooth parts the mean of the faces around each vertex."""
-    a, b, c = (part.vertices[part.faces[:, i]] for i in range(3))
-    by_area = np.cross(b - a, c - a)
-    if part.smooth:
-        at_vertex = np.zeros_like(part.vertices)
-        for corner in range(3):
-            np.add.at(at_vertex, part.faces[:, corner], by_area)
-        normals = at_vertex[part.faces]
-    else:
-        normals = np.repeat(by_area[:, None], 3, axis=1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+def corner_normals(vertices: np.ndarray, faces: np.ndarray, crease: np.ndarray | float) -> np.ndarray:
+    """Unit normals `[F, 3, 3]`, float32: the mean of the faces around each vertex, or the face's own at an edge.
+
+    Args:
+        vertices: `[V, 3]`.
+        faces: int `[F, 3]`.
+        crease: for each face or all, the cosine between both below which the face's own is taken: -1 shades a face as a
+            part of a round surface, 1 as a flat one.
+    """
+    corners = vertices[faces]
+    by_area = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    sums = [np.bincount(faces.ravel(), np.repeat(by_area[:, axis], 3), len(vertices)) for axis in range(3)]
+    around, own = _unit(np.stack(sums, axis=1))[faces], _unit(by_area)[:, None]
+    flat = (around * own).sum(axis=-1) < np.reshape(crease, (-1, 1))
+    return np.where(flat[..., None], own, around).astype(np.float32)
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross products along the last axis; for few vectors many times faster than `np.cross`."""
+    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.sqrt(np.maximum((vectors * vectors).sum(axis=-1, keepdims=True), 1e-24))

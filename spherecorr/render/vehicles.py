@@ -5,21 +5,10 @@ Lengths are in metres for readability; `ShapeBuilder.build` scales every object 
 
 from __future__ import annotations
 
-import colorsys
-
 import numpy as np
 
-from spherecorr.render.shapes import Colour, Shape, ShapeBuilder, block, box, ellipsoid, random_pattern, tube
-
-GLASS = np.array([0.16, 0.2, 0.25])
-RUBBER = np.array([0.07, 0.07, 0.08])
-DARK = np.array([0.12, 0.12, 0.13])
-
-
-def _paint(rng: np.random.Generator) -> Colour:
-    """A car's or a plane's paint: any hue, often nearly grey."""
-    saturation = rng.uniform(0.4, 0.95) if rng.random() < 0.65 else rng.uniform(0, 0.12)
-    return np.array(colorsys.hsv_to_rgb(rng.random(), saturation, rng.uniform(0.25, 0.97)))
+from spherecorr.render.colours import DARK, GLASS, RUBBER, Colour, random_paint, random_pattern
+from spherecorr.render.shapes import Shape, ShapeBuilder, block, box, ellipsoid, tube
 
 
 def _wheels(builder: ShapeBuilder, axles: dict[str, float], half_width: float, radius: float, hub: Colour) -> None:
@@ -53,8 +42,8 @@ def car(rng: np.random.Generator) -> Shape:
     front, rear = length / 2, -length / 2
     hood, boot = rng.uniform(0.14, 0.32) * length, rng.choice([0.02, rng.uniform(0.12, 0.35)]) * length
     rake, drop = rng.uniform(0.25, 0.8), rng.uniform(0.05, 0.6)
-    paint, hub = _paint(rng), np.full(3, rng.uniform(0.45, 0.85))
-    builder = ShapeBuilder("car", random_pattern(rng, _paint(rng), 0.12, 2.0))
+    paint, hub = random_paint(rng), np.full(3, rng.uniform(0.45, 0.85))
+    builder = ShapeBuilder("car", random_pattern(rng, random_paint(rng), 0.12, 2.0))
 
     nose = rng.uniform(0.05, 0.22)
     builder.add(
@@ -69,7 +58,7 @@ def car(rng: np.random.Generator) -> Shape:
     builder.add(
         block((cabin_rear, cabin_front, half * 0.92, belt), (top_rear, top_front, half * inset, roof - 0.05)), GLASS
     )
-    roof_paint = paint if rng.random() < 0.8 else _paint(rng)
+    roof_paint = paint if rng.random() < 0.8 else random_paint(rng)
     builder.add(
         block(
             (top_rear, top_front, half * inset, roof - 0.06),
@@ -107,7 +96,7 @@ def bus(rng: np.random.Generator) -> Shape:
     floor, roof = rng.uniform(0.3, 0.5), rng.uniform(2.7, 3.4)
     belt = floor + (roof - floor) * rng.uniform(0.32, 0.48)
     front, rear = length / 2, -length / 2
-    paint, trim = _paint(rng), _paint(rng)
+    paint, trim = random_paint(rng), random_paint(rng)
     builder = ShapeBuilder("bus", random_pattern(rng, trim, 0.2, 1.5))
     lean = rng.uniform(0, 0.35)
     builder.add(block((rear, front, half, floor), (rear, front, half, belt)), paint, True)
@@ -148,7 +137,7 @@ def aeroplane(rng: np.random.Generator) -> Shape:
     """Airliners with jets, light planes with a propeller, fighters with swept wings."""
     length, radius = rng.uniform(9, 16), rng.uniform(0.55, 1.05)
     front, rear = length / 2, -length / 2
-    paint, trim = _paint(rng) * 0.4 + 0.55, _paint(rng)
+    paint, trim = random_paint(rng) * 0.4 + 0.55, random_paint(rng)
     builder = ShapeBuilder("aeroplane", random_pattern(rng, trim, 0.25, 0.8))
     x = np.array([1.0, 0.985, 0.94, 0.85, 0.6, 0.2, 0.0]) * length + rear
     profile = np.array([0.04, 0.3, 0.6, 0.9, 1.0, 0.7, 0.22]) * radius
