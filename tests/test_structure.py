@@ -174,6 +174,7 @@ HEAVY = {"torch", "timm", "gradio", "sklearn", "diffusers", "plotly", "cv2", "nu
         "import spherecorr.cli; spherecorr.cli.build_parser()",
         "import sys; sys.argv = ['spherecorr', '--help']\ntry: import spherecorr.__main__\nexcept SystemExit: pass",
         "import spherecorr.cli as c\ntry: c.main(['train', '--help'])\nexcept SystemExit: pass",
+        "import spherecorr.cli as c\ntry: c.main(['extract', '--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_help_and_import_load_nothing_heavy(code):
