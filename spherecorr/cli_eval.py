@@ -32,7 +32,8 @@ def register_eval(commands) -> None:
         run_eval,
         "Score matches on a dataset: PCK and KAP of raw features, sphere and both.\n"
         "Writes tables, JSON, CSV and a page with figures. A run that was stopped goes on by the same command.\n"
-        "Several processes share it under `accelerate launch --multi_gpu --no_python --num_processes N spherecorr eval`.\n"
+        "Several processes share it under\n"
+        "`accelerate launch --multi_gpu --no_python --num_processes N spherecorr eval ...`.\n"
         "A dataset with viewpoints and no pairs is scored by the viewpoint that the sphere finds.",
         "spherecorr eval spair data/SPair-71k --backbone dinov2-b --sphere data/sphere --resolution 840 \\\n"
         "      --alpha 0.2,0.5 --out runs/spair",

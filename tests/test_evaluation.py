@@ -1,9 +1,6 @@
-"""Evaluation of a whole dataset: on feature maps made by hand, in parts, after a stop, and by two processes."""
+"""Evaluation of a whole dataset: on feature maps made by hand, in parts and after a stop."""
 
-import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,40 +236,6 @@ def test_other_weights_and_other_pairs_are_other_settings(tmp_path):
         evaluate(pairs, features, sphere=mapper, out=tmp_path)
     with pytest.raises(EvaluationError, match="checksum of pairs"):
         evaluate(pairs[::-1], features, sphere=tiny_mapper(), out=tmp_path)
-
-
-TWO = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from spherecorr import evaluation
-from spherecorr.parallel import join_processes
-from test_evaluation import PART, many_pairs, tiny_mapper
-evaluation.PART = PART
-pairs, features = many_pairs()
-processes = join_processes("cpu")
-assert processes.count == 2
-mine = []
-report = evaluation.evaluate(pairs, features, sphere=tiny_mapper(), resamples=10, out={out!r},
-                             tick=lambda parts: mine.extend(parts) or parts)
-Path({out!r}, f"by-{{processes.index}}").write_text(str(mine))
-if processes.main:
-    report.to_json(Path({out!r}) / "report.json")
-"""
-
-
-def test_two_processes_share_the_parts_and_give_what_one_gives(tmp_path):
-    pytest.importorskip("accelerate")
-    script = tmp_path / "two.py"
-    script.write_text(TWO.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out")))
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    subprocess.run([*launch, str(script)], check=True, capture_output=True, text=True, timeout=120)
-    assert [(tmp_path / "out" / f"by-{i}").read_text() for i in (0, 1)] == ["[0, 2]", "[1]"]
-    pairs, features = many_pairs()
-    evaluate(pairs, features, sphere=tiny_mapper(), resamples=10).to_json(tmp_path / "one.json")
-    one, two = (json.loads(path.read_text()) for path in (tmp_path / "one.json", tmp_path / "out" / "report.json"))
-    assert one == two
 
 
 def test_features_that_are_missing_are_named_or_left_out(pair):
