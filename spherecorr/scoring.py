@@ -204,14 +204,15 @@ def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
 def _rows(sources: list[Tensor], cells: list[np.ndarray], target: Tensor, fusion: Fusion) -> np.ndarray:
     """Similarity `[M, H, W]` of the cells of several sources `[D, H', W']`, one after the other, to one target."""
     queries = torch.cat([source[:, cell[:, 1], cell[:, 0]].T for source, cell in zip(sources, cells, strict=True)])
-    queries, tokens = queries.float(), target.flatten(1).float()
-    squares = tokens.square().sum(dim=0)
+    queries, tokens = queries.float().cpu(), target.flatten(1).float().cpu()
+    # In one pass over the tokens, where torch would first write all their squares.
+    squares = torch.from_numpy(np.einsum("dc,dc->c", tokens.numpy(), tokens.numpy()))
     if fusion == "cosine":
         rows = normalize(queries) @ tokens / squares.sqrt().clamp(min=1e-12)
     else:
         squared = queries.square().sum(dim=1, keepdim=True) + squares - 2 * queries @ tokens
         rows = -squared.clamp(min=0).sqrt()
-    return rows.unflatten(1, target.shape[1:]).cpu().numpy()
+    return rows.unflatten(1, target.shape[1:]).numpy()
 
 
 def _mix(raw: np.ndarray | None, ball: np.ndarray | None, part: slice, alphas: tuple[float, ...]) -> np.ndarray:
