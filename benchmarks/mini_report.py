@@ -24,13 +24,15 @@ from torch.nn.functional import normalize
 from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation import evaluate_kap, evaluate_pairs
+from spherecorr.evaluation import evaluate
 from spherecorr.features import SphereMap
 from spherecorr.geometry import average_over_cells, mask_to_cells
 from spherecorr.images import load_image
 from spherecorr.sphere.checkpoint import load_sphere
 
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+KINDS = ("raw", "sphere", "fused")
+CHOICES = {"thresholds": (0.1,), "protocols": ("corrected",), "resamples": 0}
 
 
 def compute(data: SPair71k, split: str, backbone: Backbone, sphere):
@@ -77,31 +79,32 @@ def main() -> None:
     data = SPair71k(options.renders)
 
     pairs, _, features, spheres = compute(data, "val", backbone, sphere)
-    on_val = evaluate_pairs(pairs, features, spheres, ALPHAS)["all"]
-    alpha = max(ALPHAS, key=lambda a: on_val[a].pck - on_val[a].symmetric)
+    on_val = evaluate(pairs, features, sphere=spheres, alpha=ALPHAS, **CHOICES)
+    names = dict(zip(on_val.settings["alphas"], on_val.similarities, strict=True))
+    scores = {a: [on_val.value(metric, names[a]) for metric in ("PCK", "symmetric mistakes")] for a in ALPHAS}
+    alpha = max(ALPHAS, key=lambda a: scores[a][0] - scores[a][1])
     pairs, images, features, spheres = compute(data, "test", backbone, sphere)
-    report = evaluate_pairs(pairs, features, spheres, (0, 0.2, alpha, 1))
+    report = evaluate(pairs, features, sphere=spheres, alpha=alpha, **CHOICES)
+    at_fifth = evaluate(pairs, features, sphere=spheres, alpha=0.2, **CHOICES)
     print(f"alpha by val: {alpha}; PCK and symmetric mistakes by alpha:")
-    print(", ".join(f"{a}: {s.pck:.3f} {s.symmetric:.3f}" for a, s in on_val.items()) + "\n")
+    print(", ".join(f"{a}: {pck:.3f} {symmetric:.3f}" for a, (pck, symmetric) in scores.items()) + "\n")
     print("| category | keypoints | PCK raw | sphere | fused | symmetric raw | sphere | fused |")
     print("|---|---|---|---|---|---|---|---|")
-    for category, scores in report.items():
-        raw, ball, fused = scores[0], scores[1], scores[alpha]
-        cells = [s.pck for s in (raw, ball, fused)] + [s.symmetric for s in (raw, ball, fused)]
-        print(f"| {category} | {raw.keypoints} | " + " | ".join(f"{100 * cell:.1f}" for cell in cells) + " |")
+    for category in ("pooled", *report.categories):
+        cells = [report.value(metric, name, category) for metric in ("PCK", "symmetric mistakes") for name in KINDS]
+        count = report.find(metric="PCK", over=category)[0].count
+        print(f"| {category} | {count} | " + " | ".join(f"{100 * cell:.1f}" for cell in cells) + " |")
     errors = [surface_errors(images[key], spheres[key]) for key in images]
     angle, side, end = (np.concatenate(column) for column in zip(*errors, strict=True))
-    shares = {"raw": 0.0, "sphere": 1.0, "fused": alpha}
+    figures = {"pck": ("PCK", "pooled"), "symmetric": ("symmetric mistakes", "pooled"), "kap": ("KAP", "macro")}
     result = {
         "alpha": alpha,
-        "pck_raw": report["all"][0].pck,
-        "pck_sphere": report["all"][1].pck,
-        "pck_fused": report["all"][alpha].pck,
-        "pck_fused_at_0.2": report["all"][0.2].pck,
-        "symmetric_raw": report["all"][0].symmetric,
-        "symmetric_sphere": report["all"][1].symmetric,
-        "symmetric_fused": report["all"][alpha].symmetric,
-        **{f"kap_{name}": evaluate_kap(pairs, features, spheres, share)["all"] for name, share in shares.items()},
+        **{
+            f"{key}_{name}": report.value(metric, name, over)
+            for key, (metric, over) in figures.items()
+            for name in KINDS
+        },
+        "pck_fused_at_0.2": at_fifth.value("PCK", "fused"),
         "median_angle": float(np.median(angle)),
         "wrong_side": float(side.mean()),
         "wrong_end": float(end.mean()),

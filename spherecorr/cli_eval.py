@@ -63,6 +63,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fusion", choices=("cosine", "l2"), default="cosine", help="the similarity (default: %(default)s)"
     )
+    parser.add_argument(
+        "--symmetry",
+        type=Path,
+        metavar="FILE.json",
+        help="which keypoints are symmetric, for datasets that number them (default: as their names say)",
+    )
     parser.add_argument("--inclusive", action="store_true", help="a match exactly at the threshold is correct")
     parser.add_argument("--resamples", type=int, default=500, help="behind the intervals (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N pairs, evenly spread over the list")
@@ -100,6 +106,7 @@ def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path
     Returns:
         The Report; None in a process that only helps.
     """
+    from spherecorr.data.symmetry import read_symmetry
     from spherecorr.evaluation import EvaluationError, evaluate, read_pairs, spread
     from spherecorr.parallel import join_processes
 
@@ -119,6 +126,7 @@ def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path
         sphere=sphere,
         **given(options, "alpha", "thresholds"),
         fusion=options.fusion,
+        symmetry=read_symmetry(options.symmetry) if options.symmetry else None,
         inclusive=options.inclusive,
         resamples=options.resamples,
         out=out,

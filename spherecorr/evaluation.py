@@ -14,6 +14,7 @@ import numpy as np
 
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord, open_picture
+from spherecorr.data.symmetry import Symmetry
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.files import write_whole
 from spherecorr.geometry import mask_to_cells
@@ -46,6 +47,7 @@ def evaluate(
     protocols: Sequence[str] = PROTOCOLS,
     sides: Side = "box",
     fusion: Fusion = "cosine",
+    symmetry: Mapping[str, Symmetry] | None = None,
     inclusive: bool = False,
     resamples: int = 500,
     out: str | Path | None = None,
@@ -69,6 +71,7 @@ def evaluate(
         sides: of the target's "box" (the image's where it has none), or of its "image".
         protocols: names of `metrics.KAP_PROTOCOLS`.
         fusion: the similarity, see `scoring.score_pairs`.
+        symmetry: category -> its symmetric keypoints, see `data.symmetry.read_symmetry`; by default as their names say.
         inclusive: a match exactly at the threshold is correct.
         resamples: of the bootstrap behind the intervals; 0 for none.
         out: folder that keeps what was scored; the same call again goes on from there. None keeps nothing.
@@ -101,11 +104,12 @@ def evaluate(
         "checksum of sphere": sphere_checksum(sphere) if isinstance(sphere, SphereMapper) else None,
         "alphas": alphas,
         **choices,
+        "checksum of symmetry": _checksum([_written(symmetry)]) if symmetry else None,
     }
     spheres = _SphereMaps(sphere, features) if isinstance(sphere, SphereMapper) else sphere
 
     def score(part: Sequence[PairRecord]) -> KeypointTable:
-        return score_pairs(part, features, spheres, alphas, **choices)
+        return score_pairs(part, features, spheres, alphas, **choices, symmetry=symmetry)
 
     table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, tick)
     left_out = {"left out": {"pairs": len(broken), "first": broken[0]}} if broken else {}
@@ -284,6 +288,17 @@ def _fault(path: Path, decode: bool) -> str | None:
     except DatasetError as error:
         return str(error)
     return None
+
+
+def _written(symmetry: Mapping[str, Symmetry]) -> bytes:
+    """The same for the same symmetry: sets have no order of their own."""
+    return json.dumps(
+        {
+            name: [dict(of.twins), {part: sorted(group) for part, group in of.groups.items()}]
+            for name, of in symmetry.items()
+        },
+        sort_keys=True,
+    ).encode()
 
 
 def _checksum(chunks: Iterable[bytes]) -> str:

@@ -10,6 +10,7 @@ import torch
 import spherecorr
 from spherecorr import evaluation
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
+from spherecorr.data.symmetry import read_symmetry
 from spherecorr.evaluation import EvaluationError, choose_alphas, evaluate, evaluate_viewpoints, read_pairs, spread
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
@@ -140,6 +141,24 @@ def test_a_pair_without_common_keypoints_changes_nothing(pair):
     assert with_empty.value("PCK", "raw", "per image") == without.value("PCK", "raw", "per image")
     with pytest.raises(ReportError, match="There is nothing to score: no pair has a keypoint"):
         evaluate([empty], features)
+
+
+def test_numbered_keypoints_take_their_symmetry_from_outside(pair, tmp_path):
+    pair, features, _ = pair
+    numbers = {"left_wheel": "0", "right_wheel": "1", "nose": "2"}
+    source, target = (
+        replace(image, keypoints={numbers[name]: point for name, point in image.keypoints.items()})
+        for image in (pair.source, pair.target)
+    )
+    numbered = PairRecord("a-b", source, target)
+    (tmp_path / "symmetry.json").write_text('{"car": [[["0", "1"]]]}')
+    symmetry = read_symmetry(tmp_path / "symmetry.json")
+    plain, told = (evaluate([numbered], features, symmetry=s, resamples=0) for s in (None, symmetry))
+    assert plain.find(metric="symmetric mistakes")[0].count == plain.find(metric="geometry-aware PCK")[0].count == 0
+    assert figures(told) == figures(evaluate([pair], features, resamples=0))  # whose names say it
+    evaluate([numbered], features, out=tmp_path / "out")
+    with pytest.raises(EvaluationError, match="checksum of symmetry None; now"):
+        evaluate([numbered], features, symmetry=symmetry, out=tmp_path / "out")
 
 
 def test_a_reader_is_asked_for_its_split_and_a_mapper_recommends_its_alpha():
