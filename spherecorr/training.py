@@ -74,7 +74,7 @@ def fit(
     world = join_processes(device)
     if settings.batch % world.count:
         raise ValueError(f"{world.count} processes cannot share a batch of {settings.batch} equally.")
-    trainer = _Trainer(data, settings, world, start)
+    trainer = Trainer(data, settings, world, start)
     training = {"images": len(data), **asdict(settings)}
     del training["sphere"]  # stored as the mapper's own
     config = {"training": training, "mapper": asdict(trainer.mapper.settings)}
@@ -124,8 +124,15 @@ def draw_images(count: int, settings: TrainSettings, step: int) -> Tensor:
     return torch.stack([orders[turn // count][turn % count] for turn in turns.tolist()])
 
 
-class _Trainer:
-    """What changes during a training, and how one step changes it."""
+class Trainer:
+    """What changes during a training, and how one step changes it.
+
+    Args:
+        data: images to draw views of.
+        settings: see there.
+        world: the processes that share each batch.
+        start: a mapper whose weights are the beginning, or None.
+    """
 
     def __init__(self, data: TrainingViews, settings: TrainSettings, world: Processes, start: SphereMapper | None):
         self.data, self.settings, self.world, self.step = data, settings, world, 0
@@ -143,16 +150,19 @@ class _Trainer:
         self.summed = 0
 
     def state(self) -> dict[str, Any]:
+        """All that it takes to go on from here."""
         parts = {"modules": self.modules, "optimiser": self.optimiser, "scaler": self.scaler}
         return {"step": self.step, **{name: part.state_dict() for name, part in parts.items()}}
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.step = state["step"]
         self.modules.load_state_dict(state["modules"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
 
     def train_step(self) -> None:
+        """Draw a batch and change the weights once."""
         settings, world = self.settings, self.world
         generator = _generator(settings.seed, STEP, self.step)
         images = draw_images(len(self.data), settings, self.step)
