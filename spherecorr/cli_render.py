@@ -18,9 +18,14 @@ def register_render(commands) -> None:
         "render",
         run_render,
         "Render objects with known viewpoint.\n"
-        "The folder gets SPair-71k's layout. A run that was stopped goes on where it was.",
+        "The folder gets SPair-71k's layout. A run that was stopped goes on where it was.\n\n"
+        "Objects are procedural; with --meshes they are deformed and painted copies of FOLDER/<category>/*.glb\n"
+        "and *.obj, which must look along +x with +z up. No mesh is in two splits: of a category's files, in an order\n"
+        "that their names decide, the first goes to trn, the second to test, the third to val, three more to trn,\n"
+        "and so on.",
         "spherecorr render data/renders --split trn --count 4000 --pairs 500 --categories car,bus,aeroplane \\\n"
-        "      --size 224 --seed 0 --backgrounds photos --processes 4",
+        "      --size 224 --seed 0 --backgrounds photos --processes 4\n"
+        "  spherecorr render data/mesh-renders --split trn --count 4000 --pairs 500 --meshes meshes",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; splits can share one")
     parser.add_argument("--split", help="trn, val or test; each draws other objects (default: trn)")
@@ -32,9 +37,12 @@ def register_render(commands) -> None:
         help="pairs per category; training takes the images that are some pair's source, which all are once there are "
         "as many pairs as images (default: 100)",
     )
-    parser.add_argument("--categories", type=parse_names, metavar="A,B,...", help="what to render (default: all)")
+    parser.add_argument(
+        "--categories", type=parse_names, metavar="A,B,...", help="what to render (default: all that there are)"
+    )
     parser.add_argument("--size", type=int, metavar="PX", help="side of the pictures (default: 224)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same files (default: 0)")
+    parser.add_argument("--meshes", metavar="FOLDER", help="meshes to render (default: procedural objects)")
     parser.add_argument(
         "--backgrounds", metavar="FOLDER", help="photographs to put behind every second object (default: none)"
     )
@@ -51,7 +59,7 @@ def run_render(options: argparse.Namespace) -> None:
         from spherecorr.render.dataset import RenderSettings, render_dataset
     except ModuleNotFoundError as error:
         raise ValueError(f'Rendering needs the package {error.name}: pip install -e ".[render]".') from error
-    names = ("split", "count", "pairs", "categories", "size", "seed", "backgrounds", "supersample", "studio")
+    names = ("split", "count", "pairs", "categories", "size", "seed", "meshes", "backgrounds", "supersample", "studio")
     settings = RenderSettings(**given(options, *names))
     render_dataset(options.out, settings, options.processes)
     print(f"wrote split {settings.split} to {options.out}")

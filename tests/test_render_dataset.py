@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from spherecorr.data.records import twin_name
-from spherecorr.render.dataset import RenderSettings, keypoint_names, render_dataset, render_object
-from spherecorr.render.objects import CATEGORIES, make_shape
+from spherecorr.render.dataset import RenderSettings, render_dataset, render_object
+from spherecorr.render.objects import CATEGORIES, ProceduralObjects, keypoint_names, make_shape
 
+OBJECTS = ProceduralObjects()
 SETTINGS = RenderSettings(split="val", count=6, pairs=3, categories=("car", "dog"), size=64, seed=5)
 
 
@@ -56,7 +57,7 @@ def test_an_image_annotation(root):
 
 
 def test_the_files_show_what_the_renderer_knows(root):
-    rendering = render_object("dog", [5, 1, 1], SETTINGS, [])  # seed, number of the split, number of the image
+    rendering = render_object(OBJECTS, "dog", [5, 1, 1], SETTINGS, [])  # seed, number of the split, number of the image
     record = annotation(root, "ImageAnnotation/dog/val_dog_000001.json")
     names = annotation(root, "keypoints.json")["dog"]
     found = {names[int(key)]: point for key, point in record["kps"].items() if point}
@@ -104,7 +105,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_processes(root, tmp_pat
 
 
 def test_seeds_and_splits_draw_other_objects():
-    pictures = [render_object("car", seed, SETTINGS, []).image for seed in ([5, 1, 0], [6, 1, 0], [5, 0, 0])]
+    pictures = [render_object(OBJECTS, "car", seed, SETTINGS, []).image for seed in ([5, 1, 0], [6, 1, 0], [5, 0, 0])]
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
 
 
@@ -130,7 +131,7 @@ def test_two_splits_share_a_folder_and_keep_their_names(root, tmp_path):
 
 def test_settings_are_written_and_others_refused(root):
     written = annotation(root, "render-val.json")
-    assert written == {**asdict(SETTINGS), "categories": ["car", "dog"]}
+    assert written == {**asdict(SETTINGS), "categories": ["car", "dog"], "files": {}}
     before = files(root)
     with pytest.raises(ValueError, match=r"render-val.json' was made with other settings\. Choose another folder"):
         render_dataset(root, replace(SETTINGS, seed=6))
@@ -144,7 +145,7 @@ def test_photographs_serve_as_backgrounds(tmp_path):
     settings = replace(SETTINGS, backgrounds=str(tmp_path / "photos"))
     red = 0
     for index in range(12):
-        rendering = render_object("dog", [0, 0, index], settings, [str(folder / "red.png")])
+        rendering = render_object(OBJECTS, "dog", [0, 0, index], settings, [str(folder / "red.png")])
         background = rendering.image[~rendering.mask]
         red += bool((background[:, 1:] == 0).all())
     assert 2 <= red <= 10  # every second one, at random
@@ -155,7 +156,7 @@ def test_supersampling_smooths_and_keeps_the_labels_in_place(tmp_path):
     """At two rays a pixel each way, the labels are those of a picture of twice the size, scaled down."""
     settings = replace(SETTINGS, supersample=2, count=2, pairs=1, categories=("dog",))
     render_dataset(tmp_path, settings, processes=1)
-    rendering = render_object("dog", [5, 1, 0], settings, [])
+    rendering = render_object(OBJECTS, "dog", [5, 1, 0], settings, [])
     assert rendering.image.shape == (128, 128, 3)
     record = annotation(tmp_path, "ImageAnnotation/dog/val_dog_000000.json")
     points = [point for point in rendering.keypoints.values() if point]

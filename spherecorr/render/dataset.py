@@ -5,8 +5,8 @@ ROOT/ImageAnnotation/<category>/<id>.json     SPair's keys, plus azimuth and ele
 ROOT/Segmentation/<category>/<id>.png         255 on the object
 ROOT/SurfacePoints/<category>/<id>.png        8-bit (x, y, z): -1..1 of the object's half extents -> 0..255
 ROOT/PairAnnotation/<split>/<n>-<source>-<target>:<category>.json and ROOT/Layout/large/<split>.txt
-ROOT/keypoints.json                           category -> names, in the order of SPair's numeric keys
-ROOT/render-<split>.json                      the settings
+ROOT/keypoints.json                           category -> names: the n-th is SPair's key `str(n)`
+ROOT/render-<split>.json                      the settings, and the files of the meshes
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from PIL import Image
 
 from spherecorr.files import write_whole
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
-from spherecorr.render.objects import CATEGORIES, make_shape
+from spherecorr.render.meshes import MeshObjects
+from spherecorr.render.objects import ProceduralObjects
 from spherecorr.render.scene import Rendering, random_camera, render
 
 SPLITS = ("trn", "val", "test")
@@ -39,9 +40,10 @@ class RenderSettings:
         split: "trn", "val" or "test"; each draws other objects.
         count: images in all, dealt out over the categories; every image shows another object.
         pairs: pairs per category; every image is the source of one before any is one again.
-        categories: of the objects.
+        categories: of the objects; None: all that there are.
         size: side of the pictures in pixels.
         seed: the same seed gives the same files.
+        meshes: folder of meshes (see `render.meshes`) to render; None: procedural objects.
         backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones only.
         supersample: rays per pixel along each side.
         studio: put pale backdrops behind all objects, for pictures that people look at.
@@ -50,9 +52,10 @@ class RenderSettings:
     split: str = "trn"
     count: int = 1000
     pairs: int = 100
-    categories: tuple[str, ...] = tuple(CATEGORIES)
+    categories: tuple[str, ...] | None = None
     size: int = 224
     seed: int = 0
+    meshes: str | None = None
     backgrounds: str | None = None
     supersample: int = 1
     studio: bool = False
@@ -62,27 +65,23 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
     """Render one split; images that are there already are kept, so an interrupted run can be repeated.
 
     Raises:
-        ValueError: an unknown category or split, too few or too small images, no photographs in `backgrounds`, or other
-            settings in `root` before.
+        ValueError: an unknown category or split, too few or too small images, no photographs in `backgrounds`, no or
+            broken meshes, or other settings in `root` before.
     """
-    _check(settings)
+    _check_split(settings)
+    objects = MeshObjects(settings.meshes, settings.split) if settings.meshes else ProceduralObjects()
+    settings = replace(settings, categories=settings.categories or objects.categories)
+    _check(settings, objects)
     photos = _photographs(settings.backgrounds)
-    _write_once(root / f"render-{settings.split}.json", asdict(settings))
+    names = _merged_names(root / "keypoints.json", objects)
+    _write_once(root / f"render-{settings.split}.json", {**asdict(settings), "files": objects.files})
+    _write_json(root / "keypoints.json", names)
     jobs = [(settings.categories[i % len(settings.categories)], i) for i in range(settings.count)]
     with ProcessPoolExecutor(processes) as pool:
-        work = partial(_render_one, root, settings, photos)
+        work = partial(_render_one, root, settings, objects, photos)
         for _ in _progress(pool.map(work, jobs, chunksize=8), len(jobs), f"rendering {settings.split}"):
             pass
-    # Of all categories: another split in the same folder may have others.
-    _write_json(root / "keypoints.json", {category: keypoint_names(category) for category in CATEGORIES})
     _write_pairs(root, settings, jobs)
-
-
-@cache
-def keypoint_names(category: str) -> tuple[str, ...]:
-    """Every keypoint name of a category's objects, sorted: the n-th is SPair's key `str(n)`."""
-    shapes = (make_shape(category, np.random.default_rng(seed)) for seed in range(12))
-    return tuple(sorted({name for shape in shapes for name in shape.keypoints}))
 
 
 def image_id(split: str, category: str, index: int) -> str:
@@ -90,10 +89,10 @@ def image_id(split: str, category: str, index: int) -> str:
     return f"{split}_{category}_{index:06d}"
 
 
-def render_object(category: str, seed: list[int], settings: RenderSettings, photos: list[str]) -> Rendering:
+def render_object(objects, category: str, seed: list[int], settings: RenderSettings, photos: list[str]) -> Rendering:
     """One picture, decided by its seed alone."""
     rng = np.random.default_rng(seed)
-    shape = make_shape(category, rng)
+    shape = objects.make(category, rng)
     inner = settings.size * settings.supersample
     camera = random_camera(shape, inner, rng)
     if settings.studio:
@@ -106,18 +105,18 @@ def render_object(category: str, seed: list[int], settings: RenderSettings, phot
     return render(shape, camera, background, rng)
 
 
-def _render_one(root: Path, settings: RenderSettings, photos: list[str], job: tuple[str, int]) -> None:
+def _render_one(root: Path, settings: RenderSettings, objects, photos: list[str], job: tuple[str, int]) -> None:
     category, index = job
     stem = image_id(settings.split, category, index)
     annotation = root / "ImageAnnotation" / category / f"{stem}.json"
     if annotation.exists():
         return
     seed = [settings.seed, SPLITS.index(settings.split), index]
-    rendering = render_object(category, seed, settings, photos)
-    save_rendering(root, stem, rendering, settings.size)
+    rendering = render_object(objects, category, seed, settings, photos)
+    save_rendering(root, stem, rendering, settings.size, objects.keypoint_names(category))
 
 
-def save_rendering(root: Path, stem: str, rendering: Rendering, size: int) -> None:
+def save_rendering(root: Path, stem: str, rendering: Rendering, size: int, names: tuple[str, ...]) -> None:
     """Write one picture's files, scaled to `size`; the annotation comes last and marks it as complete."""
     category, factor = rendering.category, size / len(rendering.mask)
     shrink = {"size": (size, size)}
@@ -135,7 +134,6 @@ def save_rendering(root: Path, stem: str, rendering: Rendering, size: int) -> No
     points = {
         n: [round(p[0] * factor, 2), round(p[1] * factor, 2)] if p else None for n, p in rendering.keypoints.items()
     }
-    names = keypoint_names(category)
     _write_json(
         root / "ImageAnnotation" / category / f"{stem}.json",
         {
@@ -195,12 +193,15 @@ def _pair_annotation(root: Path, category: str, source: str, target: str, name: 
     }
 
 
-def _check(settings: RenderSettings) -> None:
-    unknown = sorted(set(settings.categories) - set(CATEGORIES))
-    if unknown:
-        raise ValueError(f"There is no procedural '{unknown[0]}'. Choose from: {', '.join(CATEGORIES)}.")
+def _check_split(settings: RenderSettings) -> None:
     if settings.split not in SPLITS:
         raise ValueError(f"The split must be one of {', '.join(SPLITS)}; got '{settings.split}'.")
+
+
+def _check(settings: RenderSettings, objects) -> None:
+    unknown = sorted(set(settings.categories) - set(objects.categories))
+    if unknown:
+        raise ValueError(f"There is no {objects.kind} '{unknown[0]}'. Choose from: {', '.join(objects.categories)}.")
     if settings.size < MIN_SIZE:
         raise ValueError(f"Pictures need at least {MIN_SIZE} pixels a side; got {settings.size}.")
     least = 2 * len(settings.categories)
@@ -209,6 +210,19 @@ def _check(settings: RenderSettings) -> None:
             f"Every category needs a pair of images: {len(settings.categories)} categories take a count of at least "
             f"{least} and at least 1 pair; got {settings.count} and {settings.pairs}."
         )
+
+
+def _merged_names(path: Path, objects) -> dict[str, list[str]]:
+    """Keypoint names of all categories: those of other splits in the same folder, and these."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    names = {category: list(objects.keypoint_names(category)) for category in objects.categories}
+    for category in known.keys() & names.keys():
+        if known[category] != names[category]:
+            raise ValueError(
+                f"'{path}' has other keypoints of '{category}': meshes and procedural objects need a "
+                "folder each. Choose another folder."
+            )
+    return known | names
 
 
 def _photographs(folder: str | None) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import ClassVar
+
 import numpy as np
 
 from spherecorr.render.animals import cat, cow, dog, horse, sheep
@@ -28,3 +31,20 @@ def make_shape(category: str, rng: np.random.Generator) -> Shape:
     if category not in CATEGORIES:
         raise ValueError(f"There is no procedural '{category}'. Choose from: {', '.join(CATEGORIES)}.")
     return CATEGORIES[category](rng)
+
+
+@cache
+def keypoint_names(category: str) -> tuple[str, ...]:
+    """Every keypoint name of a category's objects, sorted."""
+    shapes = (make_shape(category, np.random.default_rng(seed)) for seed in range(40))
+    return tuple(sorted({name for shape in shapes for name in shape.keypoints}))
+
+
+class ProceduralObjects:
+    """All categories that can be made without any file."""
+
+    kind = "procedural"
+    categories = tuple(CATEGORIES)
+    files: ClassVar[dict[str, list[str]]] = {}
+    keypoint_names = staticmethod(keypoint_names)
+    make = staticmethod(make_shape)
