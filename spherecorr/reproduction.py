@@ -87,7 +87,7 @@ def _by_category(report: Report, backbone: str) -> Table:
     rows += [[f"ours: {name}", *map(_points, values)] for name, values in ours.items()]
     for name, method in _opposites(report, backbone).items():
         pairs = zip(ours[name], _with_all(published[method]), strict=True)
-        changes = [None if None in pair else pair[0] - pair[1] for pair in pairs]
+        changes = [None if theirs is None else own - theirs for own, theirs in pairs]
         rows.append([f"{name} less {method}", *(_points(change, signed=True) for change in changes)])
     sources = ", ".join(f"[{i}] {source}" for i, source in enumerate(_sources(), start=1))
     columns = ["", *(SHORT.get(name, name) for name in CATEGORIES), "All"]
@@ -124,10 +124,10 @@ def _signature_table(report: Report, similarity: str) -> Table:
     return Table(f"{title}; {verdict}", ["", "published", "ours", "same sign"], rows)
 
 
-def _our_row(report: Report, similarity: str) -> list[float | None]:
-    """By category, None where the data lack it, and pooled over all."""
+def _our_row(report: Report, similarity: str) -> list[float]:
+    """By category, NaN where the data lack it, and pooled over all."""
     values = [
-        100 * report.value("PCK", similarity, name, threshold=0.1) if name in report.categories else None
+        100 * report.value("PCK", similarity, name, threshold=0.1) if name in report.categories else math.nan
         for name in CATEGORIES
     ]
     return [*values, 100 * report.value("PCK", similarity, threshold=0.1)]
