@@ -37,9 +37,7 @@ def register_render(commands) -> None:
         help="pairs per category; training takes the images that are some pair's source, which all are once there are "
         "as many pairs as images (default: 100)",
     )
-    parser.add_argument(
-        "--categories", type=parse_names, metavar="A,B,...", help="what to render (default: all that there are)"
-    )
+    parser.add_argument("--categories", type=parse_names, metavar="A,B,...", help="what to render (default: all)")
     parser.add_argument("--size", type=int, metavar="PX", help="side of the pictures (default: 224)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same files (default: 0)")
     parser.add_argument("--meshes", metavar="FOLDER", help="meshes to render (default: procedural objects)")
