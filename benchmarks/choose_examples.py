@@ -43,9 +43,11 @@ def judge(pair: PairRecord, result: MatchResult, names: list[str]) -> tuple[np.n
     truth = np.array([pair.target.keypoints[name] for name in names])
     twin = np.array([pair.target.keypoints.get(twin_name(name) or "") or (np.nan, np.nan) for name in names])
     pixels = 0.1 * pair.target.longer_side
-    found = [correct(ranked.xy[:, 0], truth, pixels) for ranked in (result.sphere, result.fused)]
-    mended = symmetric_mistake(result.raw.xy[:, 0], truth, twin, pixels) & found[0] & found[1]
-    return mended, ~found[1]
+    error, twin_error = (np.linalg.norm(result.raw.xy[:, 0] - place, axis=1) for place in (truth, twin))
+    by_sphere, by_both = (
+        correct(np.linalg.norm(ranked.xy[:, 0] - truth, axis=1), pixels) for ranked in (result.sphere, result.fused)
+    )
+    return symmetric_mistake(error, twin_error, pixels) & by_sphere & by_both, ~by_both
 
 
 def describe(pair: PairRecord, names: list[str], mended: np.ndarray, wrong: np.ndarray) -> dict:

@@ -10,35 +10,29 @@ import numpy as np
 from spherecorr.geometry import Framing
 
 
-def correct(
-    predicted: np.ndarray, truth: np.ndarray, threshold: np.ndarray | float, inclusive: bool = False
-) -> np.ndarray:
-    """PCK's decision per keypoint: closer to the truth than the threshold (strictly, as in the public evaluations).
+def correct(error: np.ndarray, threshold: np.ndarray | float, inclusive: bool = False) -> np.ndarray:
+    """PCK's decision: the match is closer than the threshold (strictly, as in the public evaluations).
 
     Args:
-        predicted: `[N, 2]` pixels.
-        truth: `[N, 2]` pixels; NaN where the keypoint is hidden, which is never correct.
+        error: pixels between match and keypoint; NaN where the keypoint is hidden, which is never correct.
         threshold: pixels, usually 0.1 times the longer side of the target's box.
         inclusive: exactly at the threshold is correct too.
     """
-    error = np.linalg.norm(predicted - truth, axis=-1)
     return error <= threshold if inclusive else error < threshold
 
 
 def symmetric_mistake(
-    predicted: np.ndarray, truth: np.ndarray, twin: np.ndarray, threshold: np.ndarray | float
+    error: np.ndarray, twin_error: np.ndarray, threshold: np.ndarray | float, inclusive: bool = False
 ) -> np.ndarray:
-    """Bool `[N]`: the match is within the threshold of the keypoint's mirror twin, and nearer to it than to the truth.
+    """The match is within the threshold of the keypoint's mirror twin, and nearer to it than to the keypoint.
 
     Args:
-        predicted: `[N, 2]` pixels.
-        truth: `[N, 2]` pixels; NaN where hidden, then only the twin decides.
-        twin: `[N, 2]` pixels of the left keypoint for a right one and the reverse; NaN where hidden or there is none.
+        error: pixels between match and keypoint; NaN where the keypoint is hidden, then only the twin decides.
+        twin_error: pixels between match and twin; NaN where the twin is hidden or there is none.
         threshold: pixels.
+        inclusive: exactly at the threshold is within it too.
     """
-    to_truth = np.nan_to_num(np.linalg.norm(predicted - truth, axis=-1), nan=np.inf)
-    to_twin = np.linalg.norm(predicted - twin, axis=-1)
-    return (to_twin < threshold) & (to_twin < to_truth)
+    return correct(twin_error, threshold, inclusive) & ~(error <= twin_error)
 
 
 @dataclass(frozen=True)
@@ -152,19 +146,3 @@ def _near_cells(
         place[shown] = nearest
         ring[cell == place[keypoint]] = 0
     return keypoint, cell, ring
-
-
-def kap_entries(
-    rows: np.ndarray, framing: Framing, truth: np.ndarray, threshold: float, protocol: KapProtocol
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and labels (1 or 0), both `[M]`, of one pair, one similarity `[N, H, W]` and one threshold."""
-    positive, negative = (part[0, 0] for part in kap_maxima(rows[None], framing, truth, threshold, protocol))
-    parts = positive[~np.isnan(positive)], negative[~np.isnan(negative)]
-    return np.concatenate(parts), np.repeat([1, 0], [len(part) for part in parts])
-
-
-def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Precision summed over the steps of recall, equal scores taken together; NaN without a positive."""
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(labels, scores)) if labels.any() else float("nan")

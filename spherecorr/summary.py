@@ -10,6 +10,7 @@ import numpy as np
 
 from spherecorr.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
 from spherecorr.keypoint_table import KeypointTable
+from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.report import Curve, Figure, Report, ReportError
 
 DIFFICULTIES = ("viewpoint_variation", "scale_variation", "truncation", "occlusion")
@@ -88,14 +89,13 @@ class _Measured:
         table = self.table
         pixels = np.array(thresholds)[:, None] * target_sides(table)
         error, twin = table.error[:, None], table.twin_error[:, None]
-        within = error <= pixels if self.inclusive else error < pixels
-        near_twin = (twin <= pixels if self.inclusive else twin < pixels) & (twin < error)
+        within = correct(error, pixels, self.inclusive)
         has_twin = ~np.isnan(table.twin_error).all(axis=0)
         return {
             "PCK": (within, table.present),
             "PCK-dagger": (within & table.nearest_own[:, None], table.present),
             "geometry-aware PCK": (within, table.present & table.geometry_aware),
-            "symmetric mistakes": (near_twin, table.present & has_twin),
+            "symmetric mistakes": (symmetric_mistake(error, twin, pixels, self.inclusive), table.present & has_twin),
         }
 
     def per_pair(self, hit: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

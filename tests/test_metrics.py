@@ -1,59 +1,52 @@
-"""PCK and symmetric mistakes on points worked out by hand."""
+"""PCK and symmetric mistakes at distances worked out by hand."""
 
 import numpy as np
 import pytest
 
 from spherecorr.metrics import correct, symmetric_mistake
 
-HIDDEN = (np.nan, np.nan)
-TRUTH = np.array([(100.0, 100.0)])
+HIDDEN = np.nan
 
 
-@pytest.mark.parametrize(
-    ("predicted", "expected"),
-    [
-        ((100, 100), True),
-        ((109.999, 100), True),  # just below the threshold of 10 pixels
-        ((110, 100), False),  # at it: the comparison is strict
-        ((110.001, 100), False),
-        ((106, 107.999), True),  # 6, 8, 10: the distance is Euclidean
-        ((106, 108), False),
-    ],
-)
-def test_correct_is_closer_than_the_threshold(predicted, expected):
-    assert correct(np.array([predicted]), TRUTH, 10.0).tolist() == [expected]
+def test_correct_is_closer_than_the_threshold():
+    assert correct(np.array([0, 9.999, 10, 10.001]), 10.0).tolist() == [True, True, False, False]
+
+
+def test_at_the_threshold_is_correct_only_if_inclusive():
+    assert correct(np.array([9.999, 10, 10.001]), 10.0, inclusive=True).tolist() == [True, True, False]
 
 
 def test_a_hidden_keypoint_is_never_correct():
-    truth = np.array([HIDDEN, (5, 5)])
-    assert correct(np.array([(5.0, 5.0), (5.0, 5.0)]), truth, 1e9).tolist() == [False, True]
+    assert correct(np.array([HIDDEN, 0]), 1e9).tolist() == [False, True]
 
 
 def test_every_keypoint_may_have_its_own_threshold():
-    predicted = np.array([(103.0, 100.0), (103.0, 100.0)])
-    assert correct(predicted, TRUTH.repeat(2, 0), np.array([2.0, 4.0])).tolist() == [False, True]
+    assert correct(np.array([3.0, 3.0]), np.array([2.0, 4.0])).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
-    ("predicted", "truth", "twin", "expected"),
+    ("error", "twin_error", "expected"),
     [
-        ((30, 0), (0, 0), (30, 0), True),  # on the twin
-        ((0, 0), (0, 0), (30, 0), False),  # on the keypoint
-        ((39.9, 0), (0, 0), (30, 0), True),  # within 10 pixels of the twin
-        ((40, 0), (0, 0), (30, 0), False),  # at 10 pixels: neither part
-        ((6, 0), (0, 0), (8, 0), True),  # both near: the nearer one counts
-        ((4, 0), (0, 0), (8, 0), False),  # a tie is no mistake
-        ((30, 0), HIDDEN, (30, 0), True),  # keypoint hidden: the twin decides
-        ((30, 0), (0, 0), HIDDEN, False),  # no twin in sight
-        ((30, 0), HIDDEN, HIDDEN, False),
+        (30, 0, True),  # on the twin
+        (0, 30, False),  # on the keypoint
+        (40, 9.999, True),  # within 10 pixels of the twin
+        (40, 10, False),  # at 10 pixels: neither part
+        (6, 2, True),  # both near: the nearer one counts
+        (4, 4, False),  # a tie is no mistake
+        (HIDDEN, 0, True),  # keypoint hidden: the twin decides
+        (30, HIDDEN, False),  # no twin in sight
+        (HIDDEN, HIDDEN, False),
     ],
 )
-def test_a_symmetric_mistake_is_on_the_twin_and_not_on_the_part(predicted, truth, twin, expected):
-    values = (np.array([value], dtype=float) for value in (predicted, truth, twin))
-    assert symmetric_mistake(*values, 10.0).tolist() == [expected]
+def test_a_symmetric_mistake_is_on_the_twin_and_not_on_the_part(error, twin_error, expected):
+    assert symmetric_mistake(np.array([error]), np.array([twin_error]), 10.0).tolist() == [expected]
+
+
+def test_at_the_threshold_is_near_the_twin_only_if_inclusive():
+    assert symmetric_mistake(np.array([40.0]), np.array([10.0]), 10.0, inclusive=True).all()
 
 
 def test_what_is_correct_and_a_mistake_at_once_is_both():
     """With twins closer than the threshold a match can be within it of both: right by PCK, yet on the wrong part."""
-    predicted, truth, twin = np.array([(6.0, 0.0)]), np.array([(0.0, 0.0)]), np.array([(8.0, 0.0)])
-    assert correct(predicted, truth, 10.0).all() and symmetric_mistake(predicted, truth, twin, 10.0).all()
+    error, twin_error = np.array([6.0]), np.array([2.0])
+    assert correct(error, 10.0).all() and symmetric_mistake(error, twin_error, 10.0).all()

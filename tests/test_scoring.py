@@ -13,7 +13,7 @@ from spherecorr.data.symmetry import read_symmetry
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
 from spherecorr.matching import View, match_views
-from spherecorr.metrics import KAP_PROTOCOLS, correct, symmetric_mistake
+from spherecorr.metrics import KAP_PROTOCOLS
 from spherecorr.scoring import ScoringError, score_pairs
 
 SOURCE = FeatureSource("by-hand", 6, 10, 0)
@@ -178,18 +178,6 @@ def test_matches_are_those_of_the_app():
         for a, ranked in enumerate((result.raw, result.fused, result.sphere)):
             expected = np.linalg.norm(ranked.xy[:, 0] - truth, axis=1)
             assert np.allclose(table.error[a, table.pair == number], expected, equal_nan=True)
-
-
-def test_errors_give_what_points_give():
-    """PCK and symmetric mistakes from the table's distances equal those from the points."""
-    pair = PairRecord("a-b", *(strip(name, OWN)[0] for name in "ab"))
-    table = scored(SWAPPED)
-    found = np.array([(5.0, 5.0), (35.0, 5.0), (15.0, 5.0), (45.0, 5.0)])
-    truth = np.array(list(pair.target.keypoints.values()))
-    twin = np.array([(np.nan, np.nan), truth[2], truth[1], (np.nan, np.nan)])
-    assert (table.error[0] < 3).tolist() == correct(found, truth, 3.0).tolist()
-    mistaken = (table.twin_error[0] < 3) & (table.twin_error[0] < table.error[0])
-    assert mistaken.tolist() == symmetric_mistake(found, truth, twin, 3.0).tolist() == [False, True, True, False]
 
 
 def test_many_pairs_of_one_target_and_another_order_change_nothing():

@@ -39,11 +39,11 @@ def results(example, backbone, sphere):
         views.append(View(features, ball, sphere.foreground(ball)))
     points = [keypoints[name]["source"] for name in names]
     found = match_views(*views, points, alpha=sphere.settings.alpha)
-    return (
-        symmetric_mistake(found.raw.xy[:, 0], truth, twins, threshold),
-        correct(found.sphere.xy[:, 0], truth, threshold),
-        correct(found.fused.xy[:, 0], truth, threshold),
+    raw, by_sphere, by_both = (
+        np.linalg.norm(ranked.xy[:, 0] - truth, axis=1) for ranked in (found.raw, found.sphere, found.fused)
     )
+    twin_error = np.linalg.norm(found.raw.xy[:, 0] - twins, axis=1)
+    return symmetric_mistake(raw, twin_error, threshold), correct(by_sphere, threshold), correct(by_both, threshold)
 
 
 def test_mini_is_small_and_its_sphere_fits_it(mini):

@@ -33,7 +33,7 @@ ARROWS = {
     "averages": set(),
     "tables": set(),
     "report": {"files", "tables"},
-    "summary": {"averages", "keypoint_table", "report"},
+    "summary": {"averages", "keypoint_table", "metrics", "report"},
     "crops": {"data", "geometry", "images"},
     "store": {"crops", "features", "geometry"},
     "extraction": {"backbones", "crops", "data", "files", "geometry", "store"},
