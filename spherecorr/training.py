@@ -68,7 +68,7 @@ def fit(
 
     Raises:
         ValueError: the surface loss has a weight, but the images have no surface points; `start` has another shape; the
-            batch cannot be shared; or `run` holds another run.
+            batch cannot be shared; `run` holds another run; or the losses become infinite.
     """
     _check(data, settings, start)
     world = join_processes(device)
@@ -94,6 +94,8 @@ def fit(
         if done % settings.log_every and done < settings.steps:
             continue
         means = trainer.take_means()
+        if not all(map(math.isfinite, means.values())):
+            raise ValueError(f"The losses are no longer finite at step {done}; train anew at a lower learning rate.")
         progress.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
         if folder is None:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from spherecorr.data.records import PairRecord
@@ -26,6 +27,7 @@ def validator(
     Returns:
         A function of a mapper: KAP (mean of the categories), PCK and symmetric mistakes (over all keypoints) of the
         fused similarity at the mapper's alpha, of the sphere alone and of raw features, all 0..1; `kap_fused` first.
+        Figures for which nothing counts, such as symmetric mistakes without mirror twins, are left out.
     """
     images = {image.id for pair in pairs for image in (pair.source, pair.target)}
 
@@ -36,10 +38,11 @@ def validator(
         table = score_pairs(pairs, features, spheres, alphas, thresholds=(threshold,), protocols=("corrected",))
         report = summarise(table, resamples=0)
         names = dict(zip(alphas, report.similarities, strict=True))
-        return {
+        figures = {
             f"{figure}_{similarity}": report.value(metric, names[alpha], over)
             for similarity, alpha in shares.items()
             for figure, (metric, over) in FIGURES.items()
         }
+        return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     return validate

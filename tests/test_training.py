@@ -341,6 +341,13 @@ def test_the_surface_loss_needs_surfaces():
         fit(data, replace(SETTINGS, weights=LossWeights(surface=1.0)))
 
 
+def test_a_training_that_breaks_down_says_so(tmp_path):
+    data = balls(8)
+    with pytest.raises(ValueError, match="The losses are no longer finite at step 5; train anew at a lower learning"):
+        fit(data, replace(RUN, steps=20, learning_rate=1e30, clip=0.0), tmp_path / "bad")
+    assert not (tmp_path / "bad" / "last").exists()
+
+
 def test_the_mapper_takes_the_features_that_are_there():
     with pytest.raises(ValueError, match="take features of 32 channels; the images have 16"):
         fit(balls(8), replace(SETTINGS, sphere=SphereSettings(32)))
