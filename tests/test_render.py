@@ -225,10 +225,10 @@ def test_roll_turns_the_picture_clockwise_by_its_degrees():
 
 def test_projecting_undoes_the_rays():
     camera = Camera(33, 21, 5, 3.0, 120.0, (40.0, 55.0), SIZE)
-    rows, columns = np.mgrid[:SIZE, :SIZE]
-    pixels = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5  # pixel centres
-    directions = camera.rays(pixels)
-    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-6)
+    x, y = np.arange(30, 50) + 0.5, np.arange(10, 90, 8) + 0.5
+    directions = camera.rays(x, y)
+    np.testing.assert_allclose(directions @ camera.axes()[2], 1, rtol=1e-6)
+    pixels = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     np.testing.assert_allclose(camera.project(camera.position + directions * 2.5), pixels, atol=1e-3)  # float32
 
 

@@ -95,7 +95,7 @@ def test_keypoint_names_are_whole_and_fit_spairs_30_keys(category):
     names = keypoint_names(category)
     assert len(names) <= 30 and list(names) == sorted(names)
     assert all(twin_name(name) in (None, *names) for name in names)
-    for seed in range(100, 110):  # objects that the list was not made from
+    for seed in range(100, 140):  # objects that the list was not made from
         assert set(make_shape(category, np.random.default_rng(seed)).keypoints) <= set(names)
 
 

@@ -10,15 +10,17 @@ import numpy as np
 
 def procedural_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """uint8 `[size, size, 3]`: a plain colour, or two of them with clouds in between."""
-    first, second = rng.uniform(0.1, 1.0, (2, 3)).astype(np.float32)
+    first, second = rng.uniform(25, 255, (2, 3)).astype(np.float32)
     if rng.random() < 0.3:
         second = first
+    half = (size + 1) // 2  # clouds are soft
     clouds = sum(
-        cv2.resize(rng.standard_normal((n, n), np.float32) / n**0.7, (size, size), interpolation=cv2.INTER_CUBIC)
+        cv2.resize(rng.standard_normal((n, n), np.float32) / n**0.7, (half, half), interpolation=cv2.INTER_CUBIC)
         for n in (2, 5, 13, 40)
     )
     share = cv2.normalize(clouds, None, 0, 1, cv2.NORM_MINMAX)
-    return ((first + (second - first) * share[..., None]) * 255).astype(np.uint8)
+    colours = (first + (second - first) * share[..., None]).astype(np.uint8)
+    return cv2.resize(colours, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def studio_background(size: int, rng: np.random.Generator) -> np.ndarray:

@@ -73,7 +73,7 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
     settings = replace(settings, categories=settings.categories or objects.categories)
     _check(settings, objects)
     photos = _photographs(settings.backgrounds)
-    names = _merged_names(root / "keypoints.json", objects)
+    names = _merged_names(root / "keypoints.json", settings.categories, objects)
     _write_once(root / f"render-{settings.split}.json", {**asdict(settings), "files": objects.files})
     _write_json(root / "keypoints.json", names)
     jobs = [(settings.categories[i % len(settings.categories)], i) for i in range(settings.count)]
@@ -212,10 +212,10 @@ def _check(settings: RenderSettings, objects) -> None:
         )
 
 
-def _merged_names(path: Path, objects) -> dict[str, list[str]]:
+def _merged_names(path: Path, categories: tuple[str, ...], objects) -> dict[str, list[str]]:
     """Keypoint names of all categories: those of other splits in the same folder, and these."""
     known = json.loads(path.read_text()) if path.exists() else {}
-    names = {category: list(objects.keypoint_names(category)) for category in objects.categories}
+    names = {category: list(objects.keypoint_names(category)) for category in categories}
     for category in known.keys() & names.keys():
         if known[category] != names[category]:
             raise ValueError(

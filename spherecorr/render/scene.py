@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from spherecorr.render.rays import RayCaster
-from spherecorr.render.shapes import Shape
+from spherecorr.render.shapes import Shape, unit
 
 KEYPOINT_TOLERANCE = 0.04  # of the object's radius: how far under the first hit a visible keypoint may lie
 
@@ -58,11 +58,11 @@ class Camera:
         depth = offset @ forward
         return np.stack([offset @ right, -(offset @ up)], axis=1) / depth[:, None] * self.focal + self.centre
 
-    def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels `[N, 2]` -> unit directions `[N, 3]`, float32."""
+    def rays(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Directions `[len(y) * len(x), 3]` through pixels, row by row, 1 long along the camera's axis; float32."""
         right, up, forward = (axis.astype(np.float32) for axis in self.axes())
-        x, y = ((pixels - np.float32(self.centre)) / np.float32(self.focal)).T
-        return _unit(forward + x[:, None] * right - y[:, None] * up)
+        x, y = (np.float32((at - c) / self.focal)[:, None] for at, c in zip((x, y), self.centre, strict=True))
+        return ((forward + x * right) - (y * up)[:, None]).reshape(-1, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,24 +112,26 @@ def render(shape: Shape, camera: Camera, background: np.ndarray, rng: np.random.
     caster = RayCaster(shape.vertices, shape.faces)
     light = _random_light(camera, rng)
     strength = rng.uniform(0.35, 0.6)
-    shadow = _ground_shadow(shape, caster, camera, light)
-    pixels = background * (1 - np.float32(0.92 * strength) * shadow)[..., None]
-    mask = np.zeros(pixels.shape[:2], dtype=bool)
-    surface = np.zeros(pixels.shape, dtype=np.float32)
+    daylight = 1 - np.float32(0.92 * strength) * _ground_shadow(shape, caster, camera, light)
+    image = cv2.multiply(background, cv2.merge([daylight] * 3), dtype=cv2.CV_8U)
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    surface = np.zeros(image.shape, dtype=np.float32)
 
     window = _window(shape, camera)
-    directions = camera.rays(_pixel_centres(*window))
+    directions = camera.rays(*(np.arange(side.start, side.stop) + 0.5 for side in window[::-1]))
     face, corners, distance = caster.first(camera.position, directions)
     hit = face >= 0
     mask[window] = seen = hit.reshape(mask[window].shape)
     face, corners, directions = face[hit], corners[hit], directions[hit]
     points = camera.position.astype(np.float32) + directions * distance[hit, None]
-    normals = _unit(_interpolate(shape.normals[face], corners))
+    directions = unit(directions)
+    normals = unit(_interpolate(shape.normals[face], corners))
     normals *= -np.sign((normals * directions).sum(axis=1, keepdims=True))  # surfaces are seen from both sides
+    colours = _shade(shape, face, points, normals, directions, light, strength, caster)
+    image[window][seen] = (255 * np.clip(colours, 0, 1)).round()
     surface[window][seen] = _interpolate(shape.canonical[shape.faces[face]], corners)
-    pixels[window][seen] = 255 * _shade(shape, face, points, normals, directions, light, strength, caster)
     return Rendering(
-        np.clip(pixels, 0, 255).round().astype(np.uint8),
+        image,
         mask,
         surface,
         visible_keypoints(shape, camera, caster),
@@ -155,16 +157,6 @@ def _window(shape: Shape, camera: Camera) -> tuple[slice, slice]:
     low = np.clip(np.floor(seen.min(axis=0)), 0, camera.size).astype(int)
     high = np.clip(np.ceil(seen.max(axis=0)), 0, camera.size).astype(int)
     return slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def _pixel_centres(rows: slice, columns: slice) -> np.ndarray:
-    """(x, y) of each pixel `[N, 2]`, row by row."""
-    x, y = np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
-    return np.stack(np.meshgrid(x, y), axis=-1, dtype=np.float32).reshape(-1, 2)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.sqrt(np.maximum((vectors * vectors).sum(axis=-1, keepdims=True), 1e-24))
 
 
 def _interpolate(at_corners: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -193,16 +185,17 @@ def _random_light(camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """A unit vector towards the light: above, and not straight from behind the object."""
     light = rng.normal(size=3) * 0.6 + camera.position / camera.distance * 0.7 + [0, 0, 1.2]
     light[2] = abs(light[2])
-    return _unit(light).astype(np.float32)
+    return unit(light).astype(np.float32)
 
 
 def _ground_shadow(shape: Shape, caster: RayCaster, camera: Camera, light: np.ndarray) -> np.ndarray:
     """Shadow 0..1 `[S, S]` on the plane under the object, softened; cast at every second pixel, since it is soft."""
     ground = shape.vertices[:, 2].min()
     side = (camera.size + 1) // 2
-    directions = camera.rays((_pixel_centres(slice(0, side), slice(0, side))) * np.float32(camera.size / side))
-    reach = (ground - camera.position[2]) / np.minimum(directions[:, 2], -1e-6)
-    points = (camera.position + directions * reach[:, None]).astype(np.float32)
+    at = (np.arange(side) + 0.5) * camera.size / side
+    directions = camera.rays(at, at)
+    reach = np.float32(ground - camera.position[2]) / np.minimum(directions[:, 2], -1e-6)
+    points = camera.position.astype(np.float32) + directions * reach[:, None]
     outline = shape.vertices[:, :2] - light[:2] / light[2] * (shape.vertices[:, 2:] - ground)
     low, high = np.maximum(outline.min(axis=0), -2.5), np.minimum(outline.max(axis=0), 2.5)
     near = (directions[:, 2] < -0.02) & ((points[:, :2] > low) & (points[:, :2] < high)).all(axis=1)

@@ -65,8 +65,8 @@ def tube(path, radii, side=(0.0, 1.0, 0.0), segments: int = 14, smooth: bool = T
         smooth: shade as a round surface.
     """
     path, radii, side = (np.asarray(values, dtype=float) for values in (path, radii, side))
-    tangent = _unit(np.diff(path, axis=0, prepend=path[:1]) + np.diff(path, axis=0, append=path[-1:]))
-    across = _unit(side - tangent * (tangent @ side)[:, None])
+    tangent = unit(np.diff(path, axis=0, prepend=path[:1]) + np.diff(path, axis=0, append=path[-1:]))
+    across = unit(side - tangent * (tangent @ side)[:, None])
     up = cross(tangent, across)
     angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     ring = (
@@ -107,7 +107,7 @@ def _loft_faces(sections: int, segments: int) -> np.ndarray:
 def ring(centre, radius: float, thickness: float, axis=(0.0, 1.0, 0.0), segments: int = 24) -> Part:
     """A ring of round section around an axis: tyres, rims, lifebuoys. `radius` is that of the section's centre."""
     axis = np.asarray(axis, dtype=float)
-    first = _unit(cross(axis, np.roll(axis, 1)))
+    first = unit(cross(axis, np.roll(axis, 1)))
     second = cross(axis, first)
     angle = np.linspace(0, 2 * np.pi, segments + 1)[:, None]
     path = np.asarray(centre) + radius * (first * np.cos(angle) + second * np.sin(angle))
@@ -230,7 +230,7 @@ def corner_normals(vertices: np.ndarray, faces: np.ndarray, crease: np.ndarray |
     corners = vertices[faces]
     by_area = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     sums = [np.bincount(faces.ravel(), np.repeat(by_area[:, axis], 3), len(vertices)) for axis in range(3)]
-    around, own = _unit(np.stack(sums, axis=1))[faces], _unit(by_area)[:, None]
+    around, own = unit(np.stack(sums, axis=1))[faces], unit(by_area)[:, None]
     flat = (around * own).sum(axis=-1) < np.reshape(crease, (-1, 1))
     return np.where(flat[..., None], own, around).astype(np.float32)
 
@@ -240,5 +240,6 @@ def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors scaled to length 1 along the last axis; those of no length stay as they are."""
     return vectors / np.sqrt(np.maximum((vectors * vectors).sum(axis=-1, keepdims=True), 1e-24))
