@@ -34,28 +34,37 @@ def two_images(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_python_example_runs(two_images):
-    (example,) = blocks("python")
+def test_the_python_examples_run(two_images, capsys):
+    matching, measuring = blocks("python")
     names = {}
-    exec(example, names)
+    exec(matching, names)
     # The shapes that its comments state.
     matches = names["matches"]
     assert matches.raw.xy.shape == matches.fused.xy.shape == matches.sphere.xy.shape == (1, 5, 2)
     assert matches.fused.score.shape == (1, 5) and matches.symmetric_mistake.shape == (1,)
     assert names["left"].features.ndim == 3
 
+    few = ["--split", "val", "--categories", "car,dog", "--count", "4", "--pairs", "2", "--size", "64"]
+    assert main(["render", "data/renders", *few]) == 0
+    capsys.readouterr()
+    exec(measuring, names)
+    assert "4 pairs" in capsys.readouterr().out
+    assert 0 <= names["report"].value("PCK", "fused", "per image") <= 1
 
-COMMANDS = [line for block in blocks("bash") for line in block.splitlines()]
+
+COMMANDS = [line for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
 
 
 def own_commands() -> list[list[str]]:
-    return [shlex.split(line)[1:] for line in COMMANDS if line.startswith("spherecorr ")]
+    """What follows `spherecorr` in each line that calls it, alone or under another program."""
+    return [shlex.split(line.split("spherecorr ", 1)[1]) for line in COMMANDS if re.search(r"(^| )spherecorr ", line)]
 
 
 def test_the_commands_exist():
     assert "pip install -r requirements.txt && python app.py" in COMMANDS
     assert 'pip install -e ".[test]" && python -m pytest' in COMMANDS
-    assert {arguments[0] for arguments in own_commands()} == {"app", "match", "render", "train", "pretrain"}
+    known = {"app", "match", "render", "train", "pretrain", "extract", "eval", "reproduce", "download", "data"}
+    assert {arguments[0] for arguments in own_commands()} == known
     for arguments in own_commands():
         build_parser().parse_args(arguments)  # leaves with an error if an option is not there
 
@@ -66,7 +75,7 @@ def test_the_match_command_runs(two_images):
     assert {path.name for path in two_images.iterdir()} == {"left.jpg", "right.jpg", "matches.json", "matches.png"}
 
 
-def test_the_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
+def test_the_commands_on_renders_run_one_after_the_other(tmp_path, monkeypatch):
     """At tiny sizes (of an option given twice the last counts), with a tiny backbone in place of the real ones."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
@@ -89,11 +98,22 @@ def test_the_training_commands_run_one_after_the_other(tmp_path, monkeypatch):
             "--batch",
             "1",
         ],
+        "eval": [
+            "--backbone",
+            "local-dir:tiny",
+            "--sphere",
+            "data/sphere/best",
+            "--resolution",
+            "64",
+            "--device",
+            "cpu",
+        ],
     }
-    commands = [arguments for arguments in own_commands() if arguments[0] in smaller]
-    assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain"]
+    commands = [arguments for arguments in own_commands() if arguments[0] in smaller and "spair" not in arguments]
+    assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain", "eval"]
     for arguments in commands:
         assert main([*arguments, *smaller[arguments[0]]]) == 0
+    assert (tmp_path / "runs" / "renders" / "report.md").is_file()
     assert load_sphere("data/sphere/last", device="cpu").settings.source.backbone == "local-dir:tiny"
     assert load_backbone("local-dir:data/backbone", device="cpu").source.dim == 192
 
