@@ -1,6 +1,9 @@
 """Renders on disk: SPair-71k's layout, the same bytes from the same seed, and runs that can be repeated."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -120,6 +123,25 @@ def test_an_interrupted_run_is_completed_and_what_is_there_is_kept(root, tmp_pat
     render_dataset(tmp_path, SETTINGS, processes=1)
     assert kept.read_bytes() == b"kept"
     assert files(tmp_path) == {**whole, "JPEGImages/dog/val_dog_000001.jpg": b"kept"}
+
+
+def test_a_killed_run_leaves_no_process_and_ends_alike_when_repeated(root, tmp_path):
+    """Killed without warning after the first picture; the repeated command writes what one run would have written."""
+    settings = replace(SETTINGS, count=60)
+    code = f"""
+from pathlib import Path
+from spherecorr.render.dataset import RenderSettings, render_dataset
+render_dataset(Path({str(tmp_path / "killed")!r}), {settings!r})"""
+    command = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    while not list((tmp_path / "killed").glob("ImageAnnotation/*/*.json")):
+        assert command.poll() is None
+        time.sleep(0.005)
+    command.kill()
+    command.communicate(timeout=30)  # until the last process that could write to it has ended
+    assert not (tmp_path / "killed" / "Layout").exists()  # stopped midway
+    for folder in ("killed", "whole"):
+        render_dataset(tmp_path / folder, settings, processes=1)
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
 def test_two_splits_share_a_folder_and_keep_their_names(root, tmp_path):

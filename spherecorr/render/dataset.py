@@ -12,6 +12,9 @@ ROOT/render-<split>.json                      the settings, and the files of the
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -77,7 +80,7 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
     _write_once(root / f"render-{settings.split}.json", {**asdict(settings), "files": objects.files})
     _write_json(root / "keypoints.json", names)
     jobs = [(settings.categories[i % len(settings.categories)], i) for i in range(settings.count)]
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=_leave_with_parent) as pool:
         work = partial(_render_one, root, settings, objects, photos)
         for _ in _progress(pool.map(work, jobs, chunksize=8), len(jobs), f"rendering {settings.split}"):
             pass
@@ -103,6 +106,16 @@ def render_object(objects, category: str, seed: list[int], settings: RenderSetti
     else:
         background = procedural_background(inner, rng)
     return render(shape, camera, background, rng)
+
+
+def _leave_with_parent() -> None:
+    """End this worker when the process that started it is killed; it would wait for work for ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _render_one(root: Path, settings: RenderSettings, objects, photos: list[str], job: tuple[str, int]) -> None:
