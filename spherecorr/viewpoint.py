@@ -76,7 +76,8 @@ def viewpoint_report(
 
     Args:
         train: images whose azimuths are known.
-        test: images to be asked; None asks every training image, without the views of its own instance.
+        test: images to be asked; None asks every training image, without the views of its own instance (see
+            `ImageRecord.instance`).
         directions: image id -> `[3]` of `mean_direction`.
 
     Raises:
@@ -94,7 +95,7 @@ def viewpoint_report(
         theirs = [image for image in known if image.category == category]
         similarity = _directions(ours, directions) @ _directions(theirs, directions).T
         if test is None:
-            own = np.array([instance_name(image) for image in ours])
+            own = np.array([image.instance or image.id for image in ours])
             similarity[own[:, None] == own] = -np.inf
         if not (similarity.size and np.isfinite(similarity.max(axis=1)).all()):
             lacks = "no view of a second instance" if test is None else "no training image with a viewpoint"
@@ -104,11 +105,6 @@ def viewpoint_report(
         errors |= {image.id: float(error) for image, error in zip(ours, found, strict=True)}
     scores = {name: _score([errors[image.id] for image in asked if image.category == name]) for name in categories}
     return ViewpointReport(errors, scores, _score(list(errors.values())))
-
-
-def instance_name(image: ImageRecord) -> str:
-    """The object that an image shows, `car/car1` for `car/car1-090-045`: its id up to the first dash."""
-    return image.id.partition("-")[0]
 
 
 def azimuth_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:

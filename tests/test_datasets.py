@@ -201,6 +201,7 @@ def test_freiburg_cars(tmp_path):
     first, second = FreiburgCars(tmp_path).images("all")
     assert (first.id, first.box, first.azimuth, first.azimuth_bin) == ("car/car_07-0001", (1, 2, 60, 40), 100, 2)
     assert first.load_mask().all() and second.mask is None and (second.azimuth, second.azimuth_bin) == (0, 0)
+    assert first.instance == second.instance == "car_07"
     for line, message in (
         ("car_07/0001.jpg 1 2 60 40", "7_annot.txt, line 1' is not of the form car/file x0 y0 x1 y1 azimuth"),
         ("car_07/0001.jpg 1 2 1 40 5", "7_annot.txt, line 1' has a box without size: (1, 2, 1, 40)"),
@@ -230,13 +231,13 @@ def test_a_folder_of_ones_own(tmp_path):
     picture(tmp_path / "photos/a.jpg")
     picture(tmp_path / "masks/a.png", mode="L")
     row = {"image": "photos/a.jpg", "category": "mug", "azimuth": "-30", "azimuth_bin": "", "elevation": "12.5"}
-    rows = [{**row, "mask": "masks/a.png"}]
-    rows += [{**row, "category": "cup", "azimuth": "", "azimuth_bin": "3", "elevation": "", "mask": ""}]
+    rows = [{**row, "mask": "masks/a.png", "instance": "my mug"}]
+    rows += [{**row, "category": "cup", "azimuth": "", "azimuth_bin": "3", "elevation": "", "mask": "", "instance": ""}]
     table(tmp_path / "viewpoints.csv", rows)
     mug, cup = Folder(tmp_path).images("all")
     assert Folder(tmp_path).categories == ["cup", "mug"] and (mug.id, cup.id) == ("mug/photos-a", "cup/photos-a")
     assert (mug.azimuth, mug.azimuth_bin, cup.azimuth, cup.azimuth_bin) == (330, 7, None, 3)
-    assert (mug.elevation, cup.elevation) == (12.5, None)
+    assert (mug.elevation, cup.elevation) == (12.5, None) and (mug.instance, cup.instance) == ("my mug", None)
     assert mug.load_mask().all() and cup.mask is None and mug.box is None
     picture(tmp_path / "better/cup/photos-a.png", mode="L")
     assert [image.mask for image in Folder(tmp_path, masks=tmp_path / "better").images("all")] == [
@@ -288,4 +289,4 @@ def test_eth80s_archive_has_a_folder_for_each_object(tmp_path):
     (image,) = Eth80(tmp_path).images("all")
     assert Eth80(tmp_path).categories == ["cup"]
     assert (image.id, image.azimuth, image.azimuth_bin, image.elevation) == ("cup/cup10-090-045", 315, 7, 0)
-    assert image.load_mask().all()
+    assert image.load_mask().all() and image.instance == "cup10"

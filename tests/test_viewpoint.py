@@ -1,5 +1,6 @@
 """Azimuths from mean directions: a ring of cameras has no error, its mirror image a known one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ import torch
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.features import SphereMap
 from spherecorr.geometry import fit
-from spherecorr.viewpoint import azimuth_error, instance_name, mean_direction, viewpoint_report
+from spherecorr.viewpoint import azimuth_error, mean_direction, viewpoint_report
 
 AZIMUTHS = np.arange(0, 360, 45)
 
 
 def view(instance: str, azimuth: float | None, category: str = "car", azimuth_bin: int | None = None) -> ImageRecord:
     name = f"{category}/{instance}-{azimuth if azimuth_bin is None else azimuth_bin}"
-    return ImageRecord(name, Path("a.jpg"), (64, 48), category, None, {}, azimuth_bin=azimuth_bin, azimuth=azimuth)
+    seen = {"azimuth_bin": azimuth_bin, "azimuth": azimuth, "instance": instance}
+    return ImageRecord(name, Path("a.jpg"), (64, 48), category, None, {}, **seen)
 
 
 def ring(degrees) -> np.ndarray:
@@ -69,6 +71,12 @@ def test_an_instance_is_never_compared_with_itself(cars):
     assert [report.errors[image.id] for image in cars[8:]] == list(azimuth_error(AZIMUTHS, 90))
 
 
+def test_an_image_of_no_named_instance_shows_its_own(cars):
+    images = [replace(image, instance=None) for image in cars[:8]]
+    report = viewpoint_report(images, None, directions(images, AZIMUTHS))
+    assert set(report.errors.values()) == {45.0}  # each finds a neighbour, never itself
+
+
 def test_categories_do_not_mix():
     images = [view("a1", 0.0, "car"), view("b1", 90.0, "cow")]
     asked = [view("a2", 90.0, "car"), view("b2", 90.0, "cow")]
@@ -107,11 +115,3 @@ def test_the_mean_direction_is_that_of_the_object():
 @pytest.mark.parametrize(("first", "second", "error"), [(350, 10, 20), (0, 180, 180), (270, 90, 180), (-90, 270, 0)])
 def test_azimuths_go_around(first, second, error):
     assert azimuth_error(np.array([first]), np.array([second])) == error
-
-
-@pytest.mark.parametrize(
-    ("name", "instance"),
-    [("car/car1-090-045", "car/car1"), ("car/car_07-0001", "car/car_07"), ("bird/2009_001056", "bird/2009_001056")],
-)
-def test_instances_by_the_datasets_names(name, instance):
-    assert instance_name(ImageRecord(name, Path("a.jpg"), (64, 48), "car", None, {})) == instance

@@ -15,8 +15,9 @@ class Folder:
 
     The columns are `image` (a path under the folder), `category`, and `azimuth` (degrees of the camera from the
     object's front towards its left) or `azimuth_bin` (0 to 7, in steps of 45 degrees). The columns `elevation` (degrees
-    of the camera above the object's horizon) and `mask` (a path under the folder, above 0 on the object) are optional,
-    and so is what stands in them. Pictures in one folder under the root are taken to show one object.
+    of the camera above the object's horizon), `mask` (a path under the folder, above 0 on the object) and `instance`
+    (a name that all pictures of one object share, so that they are not compared with each other) are optional, and so
+    is what stands in them.
 
     Args:
         root: the folder.
@@ -69,6 +70,7 @@ class Folder:
             azimuth=azimuth,
             elevation=_degrees(where, row, "elevation"),
             mask=find_mask(identity, self.root / (mask or ""), self.masks),
+            instance=row.get("instance") or None,
         )
         return check_record(record, where)
 
@@ -153,6 +155,7 @@ class Eth80:
             azimuth=azimuth,
             elevation=elevation,
             mask=find_mask(identity, own, self.masks),
+            instance=path.stem.partition("-")[0],
         )
 
 

@@ -79,5 +79,6 @@ class FreiburgCars:
             azimuth_bin=azimuth % 360 // 45,
             azimuth=azimuth % 360,
             mask=find_mask(identity, self.root / MASKS / car / f"{path.stem}.png", self.masks),
+            instance=car,
         )
         return check_record(record, where)

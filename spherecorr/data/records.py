@@ -32,6 +32,7 @@ class ImageRecord:
         elevation: degrees of the camera above the object's horizon; None where unknown.
         mask: path of the segmentation, above 0 on the object; None if there is none.
         surface: path of the surface points of a render (see `render.dataset`); None for photographs.
+        instance: the very object that is shown, of its category; None where every image is taken to show its own.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ImageRecord:
     elevation: float | None = None
     mask: Path | None = None
     surface: Path | None = None
+    instance: str | None = None
 
     @property
     def viewpoint(self) -> float | None:

@@ -182,7 +182,7 @@ DATASETS = {
             "folder",
             "your own pictures",
             ("folder", "Folder"),
-            "`viewpoints.csv` with image, category, azimuth or azimuth_bin, elevation, mask",
+            "`viewpoints.csv` with image, category, azimuth or azimuth_bin, elevation, mask, instance",
             "yours",
             masks=True,
             how="Write viewpoints.csv beside your pictures.",
