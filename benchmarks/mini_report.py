@@ -1,117 +1,157 @@
-"""The figures of a sphere checkpoint on held-out renders: raw, sphere and fused matches by category.
+r"""The figures of a sphere on held-out renders, by category, beside those of a perfect sphere: its ceiling.
 
-    spherecorr render renders --split val  --count 240 --pairs 60  --size 448 --backgrounds photos
-    spherecorr render renders --split test --count 400 --pairs 100 --size 448 --backgrounds photos
-    python benchmarks/mini_report.py renders
+    spherecorr render renders --split val  --count 280 --pairs 40 --size 448 --backgrounds photos
+    spherecorr render renders --split test --count 700 --pairs 60 --size 448 --backgrounds photos
+    python benchmarks/mini_report.py renders --features data/features/held-out
+    python benchmarks/mini_report.py renders --features data/features/held-out --choose-alpha val
+    python benchmarks/mini_report.py renders --sphere data/vit-tiny-sphere   (a row for another backbone)
 
-Alpha is chosen on the pairs of `val` (where PCK less symmetric mistakes is highest); figures are of `test`. Prints a
-Markdown table and a line of JSON.
+Prints Markdown tables and, last, a line of JSON. The ceiling is what the same fusion gives with the true directions of
+the surface under each cell; `of ceiling` is (fused - raw) / (ceiling - raw). PCK@0.1 and symmetric mistakes over all
+are pooled over the keypoints, KAP@0.1 ("corrected") is the mean of the categories; matches over the whole target
+picture. Median angle to the true direction, wrong side (where |y| > 0.3) and wrong end (|x| > 0.5) are those of cells
+that the object covers by more than half.
+
+Alpha is what the sphere recommends, what `--alpha` says, or with `--choose-alpha` the one at which PCK less symmetric
+mistakes is highest on another split.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import math
 import platform
 import statistics
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch.nn.functional import normalize
+from held_out import (
+    HeldOut,
+    by_category,
+    compare_directions,
+    features_folder,
+    open_models,
+    open_split,
+    parser_for,
+    rounded,
+)
 
-from spherecorr.backbones import Backbone, load_backbone
-from spherecorr.data.records import ImageRecord
-from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation import evaluate
-from spherecorr.features import SphereMap
-from spherecorr.geometry import average_over_cells, mask_to_cells
+from spherecorr.backbones import Backbone
 from spherecorr.images import load_image
-from spherecorr.sphere.checkpoint import load_sphere
+from spherecorr.report import Report
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.tables import Table, percent
 
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-KINDS = ("raw", "sphere", "fused")
-CHOICES = {"thresholds": (0.1,), "protocols": ("corrected",), "resamples": 0}
+METRICS = {"pck": ("PCK", "pooled"), "kap": ("KAP", "macro"), "symmetric": ("symmetric mistakes", "pooled")}
+ALL = "all"
 
 
-def compute(data: SPair71k, split: str, backbone: Backbone, sphere):
-    """Pairs, and by image id: records, feature maps, sphere maps."""
-    pairs = data.pairs(split)
-    images = {image.id: image for pair in pairs for image in (pair.source, pair.target)}
-    features = {key: backbone(image.path, resolution=sphere.settings.resolution) for key, image in images.items()}
-    return pairs, images, features, {key: sphere.sphere_map(value) for key, value in features.items()}
+def choose_alpha(held: HeldOut, mapper: SphereMapper) -> tuple[float, Table]:
+    """The alpha of highest PCK less symmetric mistakes, and the figures of all."""
+    report = held.evaluate(held.spheres(mapper), ALPHAS)
+    names = dict(zip(report.settings["alphas"], report.similarities, strict=True))
+    values = {a: [report.value(metric, names[a], over) for metric, over in METRICS.values()] for a in ALPHAS}
+    best = max(ALPHAS, key=lambda a: values[a][0] - values[a][2])
+    rows = [[f"{a:g}", *map(percent, row)] for a, row in values.items()]
+    return best, Table(f"Choice of alpha: {best:g}", ("alpha", "PCK", "KAP", "symmetric mistakes"), rows)
 
 
-def surface_errors(image: ImageRecord, sphere: SphereMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Degrees to the true direction per foreground cell; whether side and end are wrong where they are clear."""
-    mask = image.load_mask()
-    inside = mask_to_cells(mask, sphere.framing)
-    mean = average_over_cells(image.load_surface() * mask[..., None], sphere.framing)[inside]
-    truth = normalize(torch.from_numpy(mean), dim=-1).numpy()
-    found = sphere.points.permute(1, 2, 0).cpu().numpy()[inside]
-    angle = np.degrees(np.arccos(np.clip((truth * found).sum(-1), -1, 1)))
-    wrong = truth * found < 0
-    return angle, wrong[:, 1][np.abs(truth[:, 1]) > 0.3], wrong[:, 0][np.abs(truth[:, 0]) > 0.5]
+def gains(found: Report, perfect: Report, category: str) -> dict[str, dict[str, float]]:
+    """Raw, sphere, fused, ceiling (fused with the true directions) and true (those alone) of every metric."""
+    figures = {}
+    for key, (metric, average) in METRICS.items():
+        over = average if category == ALL else category
+        raw, sphere, fused = (found.value(metric, name, over) for name in ("raw", "sphere", "fused"))
+        ceiling, true = (perfect.value(metric, name, over) for name in ("fused", "sphere"))
+        figures[key] = {"raw": raw, "sphere": sphere, "fused": fused, "ceiling": ceiling, "true": true}
+        if key == "symmetric":
+            figures[key]["fused / raw"] = fused / raw if raw else math.nan
+        else:
+            figures[key]["of ceiling"] = (fused - raw) / (ceiling - raw) if ceiling > raw else math.nan
+    return figures
 
 
-def seconds(backbone: Backbone, path: Path, resolution: int) -> float:
-    """Median of 15 warm calls on one image, opening included."""
+def measure(held: HeldOut, mapper: SphereMapper, alpha: float) -> dict[str, dict]:
+    """Every figure of all images together and of each category."""
+    spheres = held.spheres(mapper)
+    found, perfect = (held.evaluate(maps, alpha) for maps in (spheres, held.true_spheres()))
+    figures = {}
+    for category, images in {ALL: held.images.values(), **by_category(held.images)}.items():
+        average = "pooled" if category == ALL else category
+        figures[category] = {
+            "keypoints": found.find(metric="PCK", over=average)[0].count,
+            **gains(found, perfect, category),
+            **compare_directions(images, spheres).figures(),
+        }
+    return figures
+
+
+def tables(figures: dict[str, dict], alpha: float) -> list[Table]:
+    """One table for each metric, and one for the directions."""
+    made = []
+    for key, (metric, _) in METRICS.items():
+        columns = list(figures[ALL][key])
+        rows = [[name, str(of["keypoints"]), *(percent(of[key][c]) for c in columns)] for name, of in figures.items()]
+        title = f"{metric}, fused at alpha {alpha:g}, percent"
+        made.append(Table(title, ("category", "keypoints", *columns), rows))
+    rows = [
+        [name, f"{of['median_angle']:.1f}", percent(of["wrong_side"]), percent(of["wrong_end"])]
+        for name, of in figures.items()
+    ]
+    columns = ("category", "median angle, degrees", "wrong side, %", "wrong end, %")
+    return [*made, Table("Directions against the true surface", columns, rows)]
+
+
+def seconds(backbone: Backbone, mapper: SphereMapper, path: Path, resolution: int) -> dict[str, float]:
+    """Medians of 15 warm calls on one opened image: features, and features with the sphere map."""
     picture = load_image(path)
-    for _ in range(3):
-        backbone(picture, resolution=resolution)
-    times = []
-    for _ in range(15):
+    times: dict[str, list[float]] = {"features": [], "with sphere": []}
+    for _ in range(18):
         start = time.perf_counter()
-        backbone(picture, resolution=resolution)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        features = backbone(picture, resolution=resolution)
+        times["features"].append(time.perf_counter() - start)
+        mapper.sphere_map(features)
+        times["with sphere"].append(time.perf_counter() - start)
+    return {name: statistics.median(values[3:]) for name, values in times.items()}
 
 
 def main() -> None:
-    """Choose alpha, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("renders", type=Path)
-    parser.add_argument("--sphere", default="mini")
+    """Choose alpha if asked to, score, print."""
+    parser = parser_for(__doc__)
+    parser.add_argument("--split", default="test", help="split that is scored (default: %(default)s)")
+    parser.add_argument("--alpha", type=float, help="share of the sphere (default: what the sphere recommends)")
+    parser.add_argument("--choose-alpha", metavar="SPLIT", help="choose alpha on this split instead")
     options = parser.parse_args()
-    sphere = load_sphere(options.sphere)
-    backbone = load_backbone(sphere.settings.source)
-    data = SPair71k(options.renders)
+    backbone, mapper = open_models(options)
+    resolution = mapper.settings.resolution
+    alpha = mapper.settings.alpha if options.alpha is None else options.alpha
+    with features_folder(options) as folder:
 
-    pairs, _, features, spheres = compute(data, "val", backbone, sphere)
-    on_val = evaluate(pairs, features, sphere=spheres, alpha=ALPHAS, **CHOICES)
-    names = dict(zip(on_val.settings["alphas"], on_val.similarities, strict=True))
-    scores = {a: [on_val.value(metric, names[a]) for metric in ("PCK", "symmetric mistakes")] for a in ALPHAS}
-    alpha = max(ALPHAS, key=lambda a: scores[a][0] - scores[a][1])
-    pairs, images, features, spheres = compute(data, "test", backbone, sphere)
-    report = evaluate(pairs, features, sphere=spheres, alpha=alpha, **CHOICES)
-    at_fifth = evaluate(pairs, features, sphere=spheres, alpha=0.2, **CHOICES)
-    print(f"alpha by val: {alpha}; PCK and symmetric mistakes by alpha:")
-    print(", ".join(f"{a}: {pck:.3f} {symmetric:.3f}" for a, (pck, symmetric) in scores.items()) + "\n")
-    print("| category | keypoints | PCK raw | sphere | fused | symmetric raw | sphere | fused |")
-    print("|---|---|---|---|---|---|---|---|")
-    for category in ("pooled", *report.categories):
-        cells = [report.value(metric, name, category) for metric in ("PCK", "symmetric mistakes") for name in KINDS]
-        count = report.find(metric="PCK", over=category)[0].count
-        print(f"| {category} | {count} | " + " | ".join(f"{100 * cell:.1f}" for cell in cells) + " |")
-    errors = [surface_errors(images[key], spheres[key]) for key in images]
-    angle, side, end = (np.concatenate(column) for column in zip(*errors, strict=True))
-    figures = {"pck": ("PCK", "pooled"), "symmetric": ("symmetric mistakes", "pooled"), "kap": ("KAP", "macro")}
+        def opened(split: str) -> HeldOut:
+            return open_split(options.renders, split, backbone, resolution, folder, options.limit)
+
+        if options.choose_alpha:
+            alpha, table = choose_alpha(opened(options.choose_alpha), mapper)
+            print(table.markdown() + "\n")
+        held = opened(options.split)
+        figures = measure(held, mapper, alpha)
+        timed = seconds(backbone, mapper, next(iter(held.images.values())).path, resolution)
+    for table in tables(figures, alpha):
+        print(table.markdown() + "\n")
     result = {
+        "sphere": options.sphere,
+        "backbone": backbone.source.backbone,
+        "split": options.split,
+        "images": len(held.images),
+        "pairs": len(held.pairs),
         "alpha": alpha,
-        **{
-            f"{key}_{name}": report.value(metric, name, over)
-            for key, (metric, over) in figures.items()
-            for name in KINDS
-        },
-        "pck_fused_at_0.2": at_fifth.value("PCK", "fused"),
-        "median_angle": float(np.median(angle)),
-        "wrong_side": float(side.mean()),
-        "wrong_end": float(end.mean()),
-        "seconds_448": seconds(backbone, next(iter(images.values())).path, 448),
+        "figures": figures,
+        f"seconds at {resolution} px": timed,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
-    print("\n" + json.dumps({key: round(v, 4) if isinstance(v, float) else v for key, v in result.items()}))
+    print(json.dumps(rounded(result)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -246,6 +246,41 @@ class LiveViews:
             inputs, labels = zip(*pool.map(cut, images.tolist(), seeds.tolist()), strict=True)
         features = self.backbone.extract(np.concatenate(inputs)).flatten(2).mT
         return _batch(features, torch.from_numpy(np.concatenate(labels)).to(features.device), self.known, images)
+
+
+class JoinedViews:
+    """Images of several sources as one, such as renders and photographs in one batch; see `TrainingViews`.
+
+    Args:
+        parts: with the same categories, grid and channels; their images follow one another.
+
+    Raises:
+        ValueError: the parts do not fit together.
+    """
+
+    def __init__(self, parts: Sequence[TrainingViews]):
+        self.parts = tuple(parts)
+        self.categories, self.grid, self.feature_dim = parts[0].categories, parts[0].grid, parts[0].feature_dim
+        for name in ("categories", "grid", "feature_dim"):
+            values = [getattr(part, name) for part in parts]
+            if any(value != values[0] for value in values):
+                raise ValueError(f"Views of different {name} cannot be joined: {', '.join(map(str, values))}.")
+        self.has_surface = any(part.has_surface for part in parts)
+        self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def batch(self, images: Tensor, seeds: Tensor) -> Batch:
+        """See `TrainingViews`."""
+        part = torch.bucketize(images, self.ends, right=True)
+        batches = []
+        for i, views in enumerate(self.parts):
+            if (mine := part == i).any():
+                batches.append(views.batch(images[mine] - self.ends[i] + len(views), seeds[mine]))
+        back = part.argsort(stable=True).argsort()  # from part after part to the order asked for
+        columns = ([getattr(batch, name.name) for batch in batches] for name in fields(Batch))
+        return Batch(*(torch.cat(column)[back] for column in columns))
 
 
 def _batch(features: Tensor, labels: Tensor, known: Annotations, images: Tensor) -> Batch:

@@ -18,8 +18,8 @@ from spherecorr.extraction import extract
 from spherecorr.features import FeatureSource
 from spherecorr.geometry import mask_to_cells
 from spherecorr.render.dataset import RenderSettings, render_dataset
-from spherecorr.store import StoreError, StoreSettings
-from spherecorr.training_data import LiveViews, StoredViews, TensorViews, annotations
+from spherecorr.store import FeatureStore, StoreError, StoreSettings
+from spherecorr.training_data import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations
 
 RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)
@@ -263,7 +263,50 @@ def test_views_from_tensors(tmp_path):
     assert batch.directions[0, 3].tolist() == [0, 0, -1] and views.has_surface
 
 
+def made(count: int, first: float, **other) -> TensorViews:
+    """Images of one view and one patch, whose feature is the image's number."""
+    known = Annotations(torch.zeros(count), torch.zeros(count), torch.zeros(count).long(), ("blob",))
+    features, labels = torch.arange(first, first + count).view(count, 1, 1, 1), torch.zeros(count, 1, 1, 5)
+    return TensorViews(features, labels, **{"known": known, "grid": (1, 1), **other})
+
+
+def test_joined_views_follow_one_another():
+    joined = JoinedViews([made(2, 0.0), made(3, 2.0)])
+    images = torch.tensor([4, 0, 3, 1, 2, 0])
+    assert len(joined) == 5 and (joined.categories, joined.grid, joined.feature_dim) == (("blob",), (1, 1), 1)
+    assert torch.equal(joined.batch(images, SEEDS[:6]).features.flatten(), images.float())
+    assert joined.batch(images[:1], SEEDS[:1]).features.flatten().tolist() == [4]  # the other part is not asked
+
+
+def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backbone):
+    settings = StoreSettings(backbone.source, RESOLUTION, views=3, crop="resized", labels=True)
+    whole = StoredViews(extract(renders, backbone, settings, tmp_path / "store"), renders)
+    parts = [
+        StoredViews(FeatureStore(tmp_path / "store"), some, whole.categories) for some in (renders[:1], renders[1:])
+    ]
+    images = torch.tensor([3, 1, 0, 2, 0])
+    joined = JoinedViews(parts)
+    for name, value in vars(joined.batch(images, SEEDS[:5])).items():
+        assert torch.equal(value, getattr(whole.batch(images, SEEDS[:5]), name)), name
+    assert joined.has_surface and not JoinedViews([made(2, 0.0)]).has_surface
+
+
 # What is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"grid": (1, 2)}, r"Views of different grid cannot be joined: \(1, 1\), \(1, 2\)"),
+        (
+            {"known": Annotations(torch.zeros(2), torch.zeros(2), torch.zeros(2).long(), ("ball",))},
+            "Views of different categories cannot be joined",
+        ),
+    ],
+)
+def test_views_that_do_not_fit_together(change, message):
+    with pytest.raises(ValueError, match=message):
+        JoinedViews([made(2, 0.0), made(2, 2.0, **change)])
 
 
 def test_mistakes_in_the_records(tmp_path):
