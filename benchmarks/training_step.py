@@ -254,7 +254,7 @@ def parts(options: argparse.Namespace, tokens: int) -> dict[str, Callable[[], No
         return run
 
     forwards = {
-        "mapper": lambda: mapper(features),
+        "mapper": lambda: mapper(features, wanted=mask),
         "prototypes": lambda: prototypes(points[mask], category),
         "reconstruction": lambda: reconstruction_loss(features[mask], rebuilt[mask].float()),
         "viewpoint": lambda: viewpoint_loss(points, mask, cosines),

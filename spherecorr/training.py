@@ -145,7 +145,7 @@ class Trainer:
             self.mapper.load_state_dict(start.state_dict())
         self.prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
         self.modules = nn.ModuleList([self.mapper, self.prototypes]).to(world.device)
-        self.optimiser = torch.optim.AdamW(self.modules.parameters(), weight_decay=settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(self.modules.parameters(), weight_decay=settings.weight_decay, fused=True)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
         self.positions = grid_positions(data.grid).to(world.device)
         self.sums: dict[str, Tensor] = {}
@@ -198,11 +198,14 @@ class Trainer:
         cells: Tensor | slice = slice(None)
         if 0 < settings.tokens < len(self.positions):
             cells = torch.randperm(len(self.positions), generator=generator)[: settings.tokens].to(self.world.device)
-        features, positions = batch.features[:, cells], self.positions[cells]
+        features, positions, mask = batch.features[:, cells], self.positions[cells], batch.mask[:, cells]
+        directions, background = batch.directions[:, cells], batch.background[:, cells]
+        surface = directions.any(dim=-1)
+        wanted = mask | (surface & bool(weights.surface)) | (background & bool(weights.background))
         half = autocast(self.world.device.type, AUTOCAST[settings.precision], enabled=settings.precision != "fp32")
         with half:
-            points = self.mapper(features, positions.expand(len(features), -1, -1))
-        points, mask = normalize(points.float(), dim=-1), batch.mask[:, cells]
+            points = self.mapper(features, positions.expand(len(features), -1, -1), wanted)
+        points = normalize(points.float(), dim=-1)
         losses: dict[str, Tensor] = {}
         if weights.reconstruction:
             category = batch.category[:, None].expand_as(mask)[mask]
@@ -220,10 +223,9 @@ class Trainer:
                 triplets, present = sample_triplets(mask.cpu(), settings.triplets, generator)
                 losses[name] = loss(sphere, positions.flip(-1), triplets.to(mask.device), present.to(mask.device))
         if weights.surface:
-            directions = join(batch.directions[:, cells])
-            losses["surface"] = surface_loss(sphere, directions, directions.abs().sum(dim=-1) > 0)
+            losses["surface"] = surface_loss(sphere, join(directions), join(surface))
         if weights.background:
-            losses["background"] = background_loss(sphere, join(batch.background[:, cells]), sphere.new_tensor(BELOW))
+            losses["background"] = background_loss(sphere, join(background), sphere.new_tensor(BELOW))
         return losses
 
 

@@ -54,6 +54,22 @@ def test_cells_keep_their_place():
     torch.testing.assert_close(points[:, 2, 4], tokens[2 * columns + 4])
 
 
+@pytest.mark.parametrize("settings", [{}, {"positions": "frame", "depth": 2}])
+def test_points_of_some_patches_alone_are_those_of_all_and_so_are_their_gradients(settings):
+    whole, spared = mapper(**settings), mapper(**settings)
+    generator = torch.Generator().manual_seed(3)
+    tokens, positions, upstream = (torch.randn(4, 15, size, generator=generator) for size in (16, 2, 3))
+    wanted = torch.rand(4, 15, generator=generator) < torch.tensor([0.9, 0.3, 0.0, 0.5])[:, None]
+    assert wanted.any(dim=1).tolist() == [True, True, False, True]
+    expected, points = whole(tokens, positions), spared(tokens, positions, wanted)
+    torch.testing.assert_close(points, expected * wanted[..., None])
+    (expected * upstream)[wanted].sum().backward()
+    (points * upstream).sum().backward()
+    for one, other in zip(whole.parameters(), spared.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    assert not spared(tokens, positions, torch.zeros_like(wanted)).any()
+
+
 def test_without_positions_permuted_patches_give_permuted_points():
     tokens = features().tokens()[None]
     order = torch.randperm(tokens.shape[1], generator=torch.Generator().manual_seed(2))

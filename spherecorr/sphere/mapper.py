@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, normalize, scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import Framing
@@ -55,6 +57,8 @@ class SphereSettings:
     def __post_init__(self):
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha is the sphere's share and must lie between 0 and 1; got {self.alpha:g}.")
+        if self.depth < 1:
+            raise ValueError(f"A mapper has one transformer block or more; got {self.depth}.")
         if self.channels % self.heads:
             raise ValueError(f"A mapper's width must be a multiple of 64, or below 128; got {self.channels}.")
 
@@ -90,21 +94,28 @@ class SphereMapper(nn.Module):
         if settings.positions == "frame":
             self.embed_position = nn.Linear(2 + 4 * POSITION_FREQUENCIES, width, bias=False)
 
-    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor | None = None, wanted: Tensor | None = None) -> Tensor:
         """Map tokens to the sphere.
 
         Args:
             tokens: patch features `[B, N, D]`.
             positions: patch centres `[B, N, 2]` from `frame_positions`; needed by mappers with positions "frame".
+            wanted: bool `[B, N]`, patches whose points are asked for; the last block is spared the others' queries.
+                None asks for all.
 
         Returns:
-            Unit vectors `[B, N, 3]`.
+            Unit vectors `[B, N, 3]`, 0 where they are not wanted.
         """
         hidden = self.embed(tokens)
         if self.settings.positions == "frame":
             hidden = hidden + self.embed_position(encode_positions(positions))
-        hidden = self.blocks(nn.functional.gelu(hidden))
-        return nn.functional.normalize(self.head(hidden), dim=-1)
+        hidden = gelu(hidden)
+        if wanted is None:
+            return normalize(self.head(self.blocks(hidden)), dim=-1)
+        points = normalize(self.head(_answer_wanted(self.blocks[-1], self.blocks[:-1](hidden), wanted)), dim=-1)
+        sphere = points.new_zeros(*wanted.shape, 3)
+        sphere[wanted] = points
+        return sphere
 
     @torch.no_grad()
     def sphere_map(self, features: FeatureMap) -> SphereMap:
@@ -152,6 +163,20 @@ class SphereMapper(nn.Module):
             f"{source.layer}, norm {source.norm}, '{source.position_embedding}'. "
             "Load the backbone with load_backbone(sphere.settings.source)."
         )
+
+
+def _answer_wanted(block: Block, hidden: Tensor, wanted: Tensor) -> Tensor:
+    """The block's answers for some patches `[M, C]`, from all of `[B, N, C]`: their queries, the keys of all."""
+    normed = block.norm1(hidden)
+    query, others = block.attn.qkv.weight.tensor_split([hidden.shape[-1]])
+    keys, values = linear(normed, others).chunk(2, dim=-1)
+    counts = wanted.sum(dim=1)
+    queries = pad_sequence(linear(normed[wanted], query).split(counts.tolist()), batch_first=True)
+    heads = [part.unflatten(-1, (block.attn.num_heads, -1)).transpose(1, 2) for part in (queries, keys, values)]
+    answers = scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    there = torch.arange(queries.shape[1], device=counts.device) < counts[:, None]
+    hidden = hidden[wanted] + block.attn.proj(answers[there])
+    return hidden + block.mlp(block.norm2(hidden))
 
 
 def frame_positions(framing: Framing) -> Tensor:
