@@ -12,23 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from spherecorr.data.reading import read_all
-from spherecorr.data.records import DatasetError, ImageRecord, PairRecord, open_picture
+from spherecorr.data.check import check_picture
+from spherecorr.data.reading import read_all, read_json
+from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.files import write_whole
-from spherecorr.geometry import mask_to_cells
-from spherecorr.keypoint_table import Fusion, KeypointTable, Side, concatenate
+from spherecorr.keypoint_table import Fusion, KeypointTable, Padding, Side, concatenate
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.report import Report
 from spherecorr.scoring import score_pairs
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.summary import summarise
-from spherecorr.viewpoint import ViewpointReport, mean_direction, viewpoint_report
 
 THRESHOLDS = (0.1, 0.05, 0.01)
 PROTOCOLS = ("corrected", "authors", "jamais-vu")
 PART = 256  # pairs whose table is one file
+LEFT_OUT = "left-out.txt"
 Tick = Callable[[Sequence], Iterable]
 
 
@@ -47,6 +47,7 @@ def evaluate(
     protocols: Sequence[str] = PROTOCOLS,
     sides: Side = "box",
     fusion: Fusion = "cosine",
+    padding: Padding = "lowest",
     symmetry: Mapping[str, Symmetry] | None = None,
     inclusive: bool = False,
     resamples: int = 500,
@@ -71,12 +72,14 @@ def evaluate(
         sides: of the target's "box" (the image's where it has none), or of its "image".
         protocols: names of `metrics.KAP_PROTOCOLS`.
         fusion: the similarity, see `scoring.score_pairs`.
+        padding: whether matches may lie on padding, see there.
         symmetry: category -> its symmetric keypoints, see `data.symmetry.read_symmetry`; by default as their names say.
         inclusive: a match exactly at the threshold is correct.
         resamples: of the bootstrap behind the intervals; 0 for none.
         out: folder that keeps what was scored; the same call again goes on from there. None keeps nothing.
         overwrite: begin anew, whatever `out` holds.
-        broken: a list that gets a sentence for every pair that cannot be used, instead of an error.
+        broken: a list that gets a sentence for everything that cannot be used, instead of an error; `out` keeps it as
+            left-out.txt.
         settings: JSON-able entries that `out` and the report state first.
         tick: wraps the parts that are left to do, to show progress.
 
@@ -94,7 +97,8 @@ def evaluate(
     if isinstance(sphere, SphereMapper):
         sphere.check(sample.source)
     alphas = choose_alphas(sphere, alpha)
-    choices = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides, "fusion": fusion}
+    choices = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides}
+    choices |= {"fusion": fusion, "padding": padding}
     record = {
         **({"split": split} if hasattr(dataset, "pairs") else {}),
         **(settings or {}),
@@ -112,40 +116,10 @@ def evaluate(
         return score_pairs(part, features, spheres, alphas, **choices, symmetry=symmetry)
 
     table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, tick)
-    left_out = {"left out": {"pairs": len(broken), "first": broken[0]}} if broken else {}
+    left_out = {"left out": {"count": len(broken), "first": broken[0]}} if broken else {}
+    if out and broken and join_processes("cpu").main:
+        write_whole(Path(out) / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
     return summarise(table, inclusive=inclusive, resamples=resamples, settings={**record, **left_out})
-
-
-def evaluate_viewpoints(
-    images: Sequence[ImageRecord], features: Mapping[str, FeatureMap], sphere: SphereMapper, tick: Tick = iter
-) -> ViewpointReport:
-    """Score the azimuths that a sphere finds for images with a viewpoint, each against the views of other objects.
-
-    The object is the image's mask where there is one, else what the mapper takes for foreground, else the whole image.
-
-    Args:
-        images: annotated with a viewpoint.
-        features: image id -> feature map.
-        sphere: the mapper.
-        tick: wraps the images, to show progress.
-
-    Raises:
-        EvaluationError: features missing for an image.
-        DatasetError: see `viewpoint.viewpoint_report`.
-        SphereMismatchError: a mapper of another backbone.
-    """
-    directions = {}
-    for image in tick(images):
-        if image.id not in features:
-            raise EvaluationError(f"There are no features for image '{image.id}'.")
-        found = sphere.sphere_map(features[image.id])
-        if image.mask:
-            foreground = mask_to_cells(image.load_mask(), found.framing)
-        else:
-            foreground = sphere.foreground(found)
-        everything = np.ones(found.points.shape[1:], dtype=bool)
-        directions[image.id] = mean_direction(found, everything if foreground is None else foreground)
-    return viewpoint_report(images, None, directions)
 
 
 def read_pairs(dataset: Any, split: str, broken: list[str] | None = None) -> list[PairRecord]:
@@ -154,7 +128,7 @@ def read_pairs(dataset: Any, split: str, broken: list[str] | None = None) -> lis
     Args:
         dataset: a reader with pairs.
         split: of the dataset.
-        broken: a list that gets a sentence for every pair that cannot be used, instead of an error; then the pictures
+        broken: a list that gets a sentence for everything that cannot be used, instead of an error; then the pictures
             are decoded, too.
 
     Raises:
@@ -163,18 +137,24 @@ def read_pairs(dataset: Any, split: str, broken: list[str] | None = None) -> lis
     faults: dict[Path, str | None] = {}
 
     def checked(pair: PairRecord) -> PairRecord:
-        for path in (pair.source.path, pair.target.path):
-            if path not in faults:
-                faults[path] = _fault(path, decode=broken is not None)
-            if faults[path]:
-                raise DatasetError(f"Pair '{pair.id}' cannot be used: {faults[path]}")
+        for image in (pair.source, pair.target):
+            if image.path not in faults:
+                faults[image.path] = _fault(image, decode=broken is not None)
+            if faults[image.path]:
+                raise DatasetError(f"Pair '{pair.id}' cannot be used: {faults[image.path]}")
         return pair
 
     return read_all(checked, dataset.pairs(split, broken), broken)
 
 
 def spread(pairs: Sequence[PairRecord], limit: int | None) -> list[PairRecord]:
-    """At most so many of the pairs, evenly spread over the list, so that every category keeps its share."""
+    """At most so many of the pairs, evenly spread over the list, so that every category keeps its share.
+
+    Raises:
+        EvaluationError: a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise EvaluationError(f"A limit is a number of pairs, 1 or more; got {limit}.")
     if limit is None or limit >= len(pairs):
         return list(pairs)
     return [pairs[i] for i in np.linspace(0, len(pairs), limit, endpoint=False).astype(int)]
@@ -261,7 +241,8 @@ def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Proces
     if processes.main:
         if overwrite:
             shutil.rmtree(parts, ignore_errors=True)
-        elif parts.is_dir() and (found := json.loads(file.read_text(encoding="utf-8"))) != content:
+            (out / LEFT_OUT).unlink(missing_ok=True)
+        elif parts.is_dir() and (found := read_json(file)) != content:
             names = [name for name in {**found, **content} if found.get(name) != content.get(name)]
             there, now = (", ".join(f"{name} {said.get(name)}" for name in names) for said in (found, content))
             raise EvaluationError(
@@ -278,13 +259,13 @@ def _with_features(pair: PairRecord, features: Mapping[str, FeatureMap]) -> Pair
     return pair
 
 
-def _fault(path: Path, decode: bool) -> str | None:
+def _fault(image: ImageRecord, decode: bool) -> str | None:
     """Why a picture cannot be used; None if it can."""
-    if not path.is_file():
-        return f"there is no picture '{path}'."
+    if not image.path.is_file():
+        return f"there is no picture '{image.path}'."
     try:
         if decode:
-            open_picture(path)
+            check_picture(image)
     except DatasetError as error:
         return str(error)
     return None

@@ -16,6 +16,7 @@ from spherecorr.files import write_whole
 
 Side = Literal["box", "image"]
 Fusion = Literal["cosine", "l2"]
+Padding = Literal["lowest", "counted"]
 
 
 class TableError(ValueError):
@@ -34,6 +35,7 @@ class KeypointTable:
         thresholds: KAP's, shares of a side of the target.
         sides: which side: "box" (the image where the target has no box) or "image".
         fusion: the similarity, see `scoring.score_pairs`.
+        padding: whether matches may lie on padding, see `scoring.score_pairs`.
         pair_ids: length P, in the order in which the pairs were given; a pair may have no row.
         pair_categories: length P, of the source.
         pair_attributes: length P, as annotated.
@@ -55,6 +57,7 @@ class KeypointTable:
     thresholds: tuple[float, ...]
     sides: Side
     fusion: Fusion
+    padding: Padding
     pair_ids: tuple[str, ...]
     pair_categories: tuple[str, ...]
     pair_attributes: tuple[dict[str, Any], ...]
@@ -117,7 +120,7 @@ class KeypointTable:
         )
 
 
-SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion")
+SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion", "padding")
 OF_PAIRS = ("pair_ids", "pair_categories", "pair_attributes")
 OF_ROWS = tuple(field.name for field in fields(KeypointTable) if field.name not in SETTINGS + OF_PAIRS)
 

@@ -133,11 +133,12 @@ class Report:
         lines = [
             f"{counts}; {said['keypoints absent in the target']:,} more are absent in the target",
             f"thresholds are shares of {said['threshold is a share of']}; correct if {said['correct if']}",
-            f"similarity {said['fusion']}, alpha {', '.join(f'{alpha:g}' for alpha in said['alphas'])}",
+            f"similarity {said['fusion']}, alpha {', '.join(f'{alpha:g}' for alpha in said['alphas'])}; "
+            f"padding is {said['padding']}",
         ]
         lines += [f"limited to {said['limit']}"] if "limit" in said else []
         if "left out" in said:
-            lines.append(f"left out: {said['left out']['pairs']:,} pairs; the first: {said['left out']['first']}")
+            lines.append(f"left out: {said['left out']['count']:,}; the first: {said['left out']['first']}")
         return "\n".join(lines)
 
     def tables(self, thresholds: Sequence[float]) -> list[Table]:

@@ -14,7 +14,7 @@ from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry, symmetry_by_name
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
-from spherecorr.keypoint_table import Fusion, KeypointTable, Side
+from spherecorr.keypoint_table import Fusion, KeypointTable, Padding, Side
 from spherecorr.matching import fuse
 from spherecorr.metrics import KAP_PROTOCOLS, kap_maxima
 
@@ -36,13 +36,14 @@ def score_pairs(
     protocols: Sequence[str] = ("corrected", "authors", "jamais-vu"),
     sides: Side = "box",
     fusion: Fusion = "cosine",
+    padding: Padding = "lowest",
     symmetry: Mapping[str, Symmetry] | None = None,
     tick: Callable[[Sequence], Iterable] = iter,
 ) -> KeypointTable:
     """Match every keypoint that a source shows at several shares of the sphere, in one pass over the pairs.
 
-    A match is the target cell of the highest similarity, cells on padding left out. Pairs with one target are worked
-    through together, so that its features are read once.
+    A match is the target cell of the highest similarity. Pairs with one target are worked through together, so that its
+    features are read once.
 
     Args:
         pairs: what to match.
@@ -56,6 +57,8 @@ def score_pairs(
         fusion: "cosine" mixes cosine similarities. "l2" mixes negated Euclidean distances, of features as they are and
             of sphere points, as the paper's code does where the features are of a diffusion model and a ViT, each made
             unit length and then joined.
+        padding: "lowest" never matches a cell on padding; "counted" treats them like all others, as the public
+            evaluations do. (KAP has its own choice in each protocol.)
         symmetry: category -> its symmetric keypoints; a category that is not there goes by its keypoints' names.
         tick: wraps the batches of pairs, to show progress.
 
@@ -85,7 +88,7 @@ def score_pairs(
         parts = np.cumsum([0, *(count[i] for i in batch)])
         for i, start, stop in zip(batch, parts, parts[1:], strict=False):
             rows, own = _mix(raw, ball, slice(start, stop), alphas), slice(first[i], first[i + 1])
-            found = _best_points(rows, framing)
+            found = _best_points(rows, framing, padding)
             error[:, own], twin_error[:, own], nearest_own[:, own] = _distances(found, keypoints[i])
             pixels = np.array(thresholds) * _side(pairs[i].target, sides)
             for k, name in enumerate(protocols):
@@ -98,6 +101,7 @@ def score_pairs(
         thresholds=thresholds,
         sides=sides,
         fusion=fusion,
+        padding=padding,
         pair_ids=tuple(pair.id for pair in pairs),
         pair_categories=tuple(pair.source.category for pair in pairs),
         pair_attributes=tuple(pair.attributes for pair in pairs),
@@ -129,7 +133,7 @@ def _check_settings(
         raise ScoringError(
             f"Alpha {max(alphas):g} needs sphere maps, and there are none; alpha 0 is raw features alone."
         )
-    if not thresholds or min(thresholds) <= 0:
+    if not thresholds or not all(threshold > 0 for threshold in thresholds):
         raise ScoringError(f"Thresholds are shares of a side, at least one, and above 0; got {list(thresholds)}.")
     for name in protocols:
         if name not in KAP_PROTOCOLS:
@@ -221,11 +225,11 @@ def _mix(raw: np.ndarray | None, ball: np.ndarray | None, part: slice, alphas: t
     return np.stack([ends[a][part] if a in ends else fuse(raw[part], ball[part], a) for a in alphas])
 
 
-def _best_points(rows: np.ndarray, framing: Framing) -> np.ndarray:
-    """Pixels `[A, N, 2]` of the best cells that are not on padding."""
+def _best_points(rows: np.ndarray, framing: Framing, padding: Padding) -> np.ndarray:
+    """Pixels `[A, N, 2]` of the best cells."""
     content = framing.content_cells().reshape(-1)
     rows = rows.reshape(*rows.shape[:2], -1)
-    if content.all():
+    if padding == "counted" or content.all():
         cell = rows.argmax(axis=-1)
     else:
         content = np.flatnonzero(content)

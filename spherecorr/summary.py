@@ -38,8 +38,10 @@ def summarise(
         settings: JSON-able entries to stand first in the report's settings.
 
     Raises:
-        ReportError: no keypoint to score.
+        ReportError: no keypoint to score, or fewer than 0 resamples.
     """
+    if resamples < 0:
+        raise ReportError(f"Intervals take 0 resamples or more; got {resamples}.")
     if not len(table.pair):
         raise ReportError("There is nothing to score: no pair has a keypoint in its source image.")
     categories = tuple(sorted(set(table.pair_categories)))
@@ -52,9 +54,10 @@ def summarise(
         "keypoints absent in the target": int((~table.present).sum()),
         "alphas": list(table.alphas),
         "thresholds": list(table.thresholds),
-        "threshold is a share of": {"box": "the target's box", "image": "the target image"}[table.sides],
+        "threshold is a share of": sides_named(table),
         "correct if": "error <= threshold" if inclusive else "error < threshold",
         "fusion": table.fusion,
+        "padding": {"lowest": "never matched", "counted": "matched like the picture"}[table.padding],
         "protocols": list(table.protocols),
         "resamples": resamples,
         "seed": seed,
@@ -127,8 +130,8 @@ class _Measured:
                     pooled = share_averages(sums * chosen, counts * chosen, self.category, weights)[:1]
                     pooled = pooled.reshape(1, len(self.table.alphas), -1, len(weights))
                     for t, threshold in enumerate(self.table.thresholds):
-                        total = [(int(counts @ chosen), 0)]
-                        yield from self.figures(metric, "", threshold, pooled[:, :, t], total, (name, str(value)))
+                        total, place = [int(counts @ chosen)], (name, str(value))
+                        yield from self.figures(metric, "", threshold, pooled[:, :, t], total, only=place)
 
     def kap(self, weights: np.ndarray) -> Iterator[Figure]:
         """KAP by every protocol."""
@@ -141,15 +144,15 @@ class _Measured:
                     scores, labels, pair = kap_entries(table, a, k, t)
                     values.append(kap_averages(scores, labels, pair, self.category, drawn))
                 # The similarities share the labels: which cells are a keypoint's own does not depend on alpha.
-                positives, negatives = (self.totals(np.bincount(pair[labels == label], minlength=len(self.category)))
-                                        for label in (1, 0))  # fmt: skip
-                totals = [(p, n) for (p, _), (n, _) in zip(positives, negatives, strict=True)]
-                yield from self.figures("KAP", protocol, threshold, np.stack(values, axis=1), totals)
+                positives, negatives = (
+                    self.totals(np.bincount(pair[labels == label], minlength=len(self.category))) for label in (1, 0)
+                )
+                yield from self.figures("KAP", protocol, threshold, np.stack(values, axis=1), positives, negatives)
 
-    def totals(self, counts: np.ndarray) -> list[tuple[int, int]]:
-        """Counts `[P]` summed up: for each average all of them, then by category; the second number is 0."""
+    def totals(self, counts: np.ndarray) -> list[int]:
+        """Counts `[P]` summed up: for each average all of them, then by category."""
         by_category = np.bincount(self.category, counts, minlength=len(self.categories)).astype(int).tolist()
-        return [(total, 0) for total in (*[sum(by_category)] * len(AVERAGES), *by_category)]
+        return [*[sum(by_category)] * len(AVERAGES), *by_category]
 
     def figures(
         self,
@@ -157,13 +160,17 @@ class _Measured:
         protocol: str,
         threshold: float,
         values: np.ndarray,
-        totals: list[tuple[int, int]],
+        counts: list[int],
+        negatives: list[int] | None = None,
         only: tuple[str, str] | None = None,
     ) -> Iterator[Figure]:
-        """Turn values `[G, A, S]` into figures of each similarity, and of each one's difference to raw."""
-        places = [only] if only else [("average", name) for name in AVERAGES] + [
-            ("category", name) for name in self.categories
-        ]  # fmt: skip
+        """Turn values `[G, A, S]` into figures of each similarity, and of each one's difference to raw.
+
+        The G places are the averages and the categories, or `only` one.
+        """
+        places = [*(("average", name) for name in AVERAGES), *(("category", name) for name in self.categories)]
+        places = [only] if only else places
+        negatives = negatives or [0] * len(places)
         names = similarity_names(self.table.alphas)
         lines = list(zip(names, values.swapaxes(0, 1), strict=True))
         if "raw" in names:
@@ -173,7 +180,7 @@ class _Measured:
             low, high = _interval(line)
             for g, (group, over) in enumerate(places):
                 ends = float(line[g, 0]), float(low[g]), float(high[g])
-                yield Figure(metric, protocol, threshold, name, group, over, *ends, *totals[g])
+                yield Figure(metric, protocol, threshold, name, group, over, *ends, counts[g], negatives[g])
 
     def curves(self) -> Iterator[Curve]:
         """Of all pairs together and of each category."""
@@ -192,6 +199,14 @@ class _Measured:
                 recall, precision = precision_recall(scores[mine], labels[mine])
                 if len(recall):
                     yield Curve("precision-recall", name, over, recall.round(4).tolist(), precision.round(4).tolist())
+
+
+def sides_named(table: KeypointTable) -> str:
+    """What `target_sides` are the sides of, in words."""
+    boxless = np.isnan(table.box_side)
+    if table.sides == "image" or boxless.all():
+        return "the target image"
+    return "the target's box" + (", or the image where there is none" if boxless.any() else "")
 
 
 def target_sides(table: KeypointTable) -> np.ndarray:

@@ -5,13 +5,16 @@ For datasets that annotate viewpoints and no keypoints. Nothing is fitted, so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from spherecorr.data.reading import read_all
 from spherecorr.data.records import DatasetError, ImageRecord
-from spherecorr.features import SphereMap
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import mask_to_cells
+from spherecorr.sphere.mapper import SphereMapper
 
 NEAR = 30.0
 """Degrees within which a viewpoint counts as found."""
@@ -67,6 +70,46 @@ def mean_direction(sphere_map: SphereMap, foreground: np.ndarray) -> np.ndarray:
     return total / length if length > 1e-9 else np.zeros(3)
 
 
+def evaluate_viewpoints(
+    images: Sequence[ImageRecord],
+    features: Mapping[str, FeatureMap],
+    sphere: SphereMapper,
+    *,
+    broken: list[str] | None = None,
+    tick: Callable[[Sequence], Iterable] = iter,
+) -> ViewpointReport:
+    """Score the azimuths that a sphere finds for images with a viewpoint, each against the views of other objects.
+
+    The object is the image's mask where there is one, else what the mapper takes for foreground, else the whole image.
+
+    Args:
+        images: annotated with a viewpoint.
+        features: image id -> feature map.
+        sphere: the mapper.
+        broken: a list that gets a sentence for every image that cannot be used, instead of an error.
+        tick: wraps the images, to show progress.
+
+    Raises:
+        DatasetError: features missing for an image, a broken mask, or see `viewpoint_report`.
+        SphereMismatchError: a mapper of another backbone.
+    """
+
+    def directed(image: ImageRecord) -> tuple[ImageRecord, np.ndarray]:
+        if image.id not in features:
+            raise DatasetError(f"There are no features for image '{image.id}'.")
+        found = sphere.sphere_map(features[image.id])
+        if image.mask:
+            foreground = mask_to_cells(image.load_mask(), found.framing)
+        else:
+            foreground = sphere.foreground(found)
+        everything = np.ones(found.points.shape[1:], dtype=bool)
+        direction = mean_direction(found, everything if foreground is None else foreground)
+        return image, check_direction(image, direction)
+
+    kept = read_all(directed, tick(images), broken)
+    return viewpoint_report([image for image, _ in kept], None, {image.id: direction for image, direction in kept})
+
+
 def viewpoint_report(
     train: Sequence[ImageRecord], test: Sequence[ImageRecord] | None, directions: Mapping[str, np.ndarray]
 ) -> ViewpointReport:
@@ -112,14 +155,22 @@ def azimuth_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.abs((np.asarray(first) - second + 180) % 360 - 180)
 
 
+def check_direction(image: ImageRecord, direction: np.ndarray | None) -> np.ndarray:
+    """Return an image's mean direction.
+
+    Raises:
+        DatasetError: there is none, or it is zero.
+    """
+    if direction is None:
+        raise DatasetError(f"Image '{image.id}' has no mean direction; compute one for every image.")
+    if not np.any(direction):
+        raise DatasetError(f"Image '{image.id}' has no mean direction: its foreground is empty.")
+    return direction
+
+
 def _directions(images: Sequence[ImageRecord], directions: Mapping[str, np.ndarray]) -> np.ndarray:
     """`[N, 3]`."""
-    for image in images:
-        if image.id not in directions:
-            raise DatasetError(f"Image '{image.id}' has no mean direction; compute one for every image.")
-        if not np.any(directions[image.id]):
-            raise DatasetError(f"Image '{image.id}' has no mean direction: its foreground is empty.")
-    return np.array([directions[image.id] for image in images]).reshape(-1, 3)
+    return np.array([check_direction(image, directions.get(image.id)) for image in images]).reshape(-1, 3)
 
 
 def _score(errors: Sequence[float]) -> ViewpointScore:

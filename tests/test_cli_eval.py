@@ -20,6 +20,7 @@ from timm.models import save_for_hf
 from spherecorr import evaluation
 from spherecorr.backbones import load_backbone
 from spherecorr.cli import build_parser, main
+from spherecorr.data.registry import DATASETS
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation import evaluate
 from spherecorr.published import BY_CATEGORY, CATEGORIES, PER_IMAGE, RAW, SPHERE
@@ -119,6 +120,8 @@ def test_features_come_from_a_store(folder, run, tmp_path):
     assert run("--store", str(store), "--sphere", str(folder / "sphere"), out=tmp_path / "stored")[0] == 0
     assert figures(tmp_path / "computed" / "report.json") == figures(tmp_path / "stored" / "report.json")
     assert not (tmp_path / "stored" / "features").exists()
+    code, _, error = run("--store", str(store), "--resolution", "96", *models(folder), out=tmp_path / "other")
+    assert code == 2 and f"The store '{store}' is of resolution 64; --resolution says otherwise." in error
 
 
 def test_a_limit_is_stated(folder, run, tmp_path):
@@ -128,14 +131,16 @@ def test_a_limit_is_stated(folder, run, tmp_path):
 
 
 def test_thresholds_and_comparison_are_stated(folder, run):
-    code, text, _ = run(*models(folder), "--thresholds", "0.15,0.3", "--inclusive", "--fusion", "l2")
-    assert code == 0 and "correct if error <= threshold" in text and "similarity l2" in text
+    choices = ["--inclusive", "--fusion", "l2", "--sides", "image", "--padding", "counted"]
+    code, text, _ = run(*models(folder), "--thresholds", "0.15,0.3", *choices)
+    assert code == 0 and "shares of the target image; correct if error <= threshold" in text
+    assert "similarity l2" in text and "padding is matched like the picture" in text
     assert "PCK@0.15, macro" in text
 
 
 def test_without_a_sphere_there_is_raw_alone(folder, run):
     code, text, _ = run(*models(folder)[:2])
-    assert code == 0 and "fused" not in text and "alpha 0\n" in text
+    assert code == 0 and "fused" not in text and "alpha 0; padding is never matched\n" in text
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ def test_broken_pictures_are_named_or_left_out(folder, run, broken):
     code, _, error = run(*models(folder), data=data)
     assert code == 2 and f"there is no picture '{gone}'" in error.splitlines()[-1]
     code, text, _ = run(*models(folder), "--skip-broken", data=data)
-    said = re.search(r"left out: (\d+) pairs; the first: (.*)", text)
+    said = re.search(r"left out: (\d+); the first: (.*)", text)
     uses = sum(
         {pair.source.path, pair.target.path} & {gone, spoilt} != set() for pair in SPair71k(data).pairs("test")
     )  # fmt: skip
@@ -261,6 +266,17 @@ def test_published_rows_are_whole_and_make_the_signature():
     assert max(change, key=change.get) == "bus" and change["bus"] == 19.9
 
 
+def test_published_rows_have_the_averages_that_are_known_of_them():
+    """A slip in copying a number would show here; the pairs are those of SPair-71k's test split."""
+    pairs = np.array([690, 650, 702, 702, 870, 644, 564, 600, 646, 640, 600, 600, 702, 650, 862, 664, 756, 692])
+    assert pairs.sum() == DATASETS["spair"].pairs["test"]
+    rows = {row.method: row.values for row in BY_CATEGORY}
+    for method, macro, weighted in (("DINOv2-B", 56.24, 55.42), (RAW, 63.33, 63.06)):
+        assert np.mean(rows[method]) == pytest.approx(macro, abs=0.005)
+        assert np.average(rows[method], weights=pairs) == pytest.approx(weighted, abs=0.005)
+    assert np.mean([value for value in rows[SPHERE] if value is not None]) == pytest.approx(67.67, abs=0.005)
+
+
 def report_with(gains: dict[str, float]):
     """A report in which the sphere moves each category's PCK from one half by so many points."""
     pairs = {name: (name, (0,) * 100 + (50,) * 100) for name in gains}
@@ -302,7 +318,11 @@ def test_raw_features_of_dinov2_are_set_against_its_row():
         (["--split", "val"], "val.txt' is missing."),
         (["--alpha", "1.5"], "alpha is the sphere's share and must lie between 0 and 1; got 1.5."),
         (["--alpha", "x"], "numbers are written as 0.2,0.5; got 'x'"),
-        (["--thresholds", "0"], "Thresholds are shares of a side, at least one, and above 0; got [0.0]."),
+        (["--thresholds", "0"], "thresholds are shares of a side, above 0; got '0'"),
+        (["--limit", "0"], "A limit is a number of pairs, 1 or more; got 0."),
+        (["--resamples", "-1"], "a count is a whole number, 0 or more; got '-1'"),
+        (["--symmetry", "nowhere.json"], "'nowhere.json' cannot be read"),
+        (["--masks", "nowhere"], "There is no folder 'nowhere'."),
         (["--sphere", "mini"], "This sphere mapper takes features of 192 channels"),
         (["--sphere", "none", "--alpha", "0.5"], "alpha is a sphere's share, and there is no sphere."),
         (["--store", "nowhere"], "There is no feature store in 'nowhere'"),
@@ -313,7 +333,7 @@ def test_mistakes_are_one_line(folder, run, tmp_path, arguments, message):
     code, _, error = run(*models(folder), *arguments)
     said = [line for line in error.splitlines() if line.startswith("spherecorr: ")]
     assert code == 2 and len(said) == 1 and message in said[0] and "Traceback" not in error
-    assert not (tmp_path / "out" / "report.json").exists()
+    assert not (tmp_path / "out").exists()  # nothing was computed for nothing
 
 
 def test_a_store_that_lacks_an_image_is_named(folder, run, tmp_path):

@@ -1,22 +1,23 @@
 """Evaluation of a whole dataset: on feature maps made by hand, in parts and after a stop."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import spherecorr
 from spherecorr import evaluation
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import read_symmetry
-from spherecorr.evaluation import EvaluationError, choose_alphas, evaluate, evaluate_viewpoints, read_pairs, spread
+from spherecorr.evaluation import EvaluationError, choose_alphas, evaluate, read_pairs, spread
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
 from spherecorr.report import ReportError
 from spherecorr.scoring import ScoringError
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
+from spherecorr.viewpoint import evaluate_viewpoints
 
 CELLS = 8  # a picture of 80 x 80 pixels in cells of 10
 FRAME = pad((80, 80), 80, 10)
@@ -228,6 +229,7 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(monkeypatch, tmp_path):
         {"thresholds": (0.2,)},
         {"alpha": 0.7},
         {"fusion": "l2"},
+        {"padding": "counted"},
         {"sphere": None},
         {"settings": {"versions": {"spherecorr": "9"}}},
     ],
@@ -255,17 +257,22 @@ def test_other_weights_and_other_pairs_are_other_settings(tmp_path):
         evaluate(pairs, features, sphere=mapper, out=tmp_path)
     with pytest.raises(EvaluationError, match="checksum of pairs"):
         evaluate(pairs[::-1], features, sphere=tiny_mapper(), out=tmp_path)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"settings\.json' is not valid JSON"):
+        evaluate(pairs, features, sphere=tiny_mapper(), out=tmp_path)
 
 
-def test_features_that_are_missing_are_named_or_left_out(pair):
+def test_features_that_are_missing_are_named_or_left_out(pair, tmp_path):
     pair, features, _ = pair
     other = PairRecord("b-c", pair.target, record("c", ALL))
     with pytest.raises(DatasetError, match="There are no features for image 'car/c', which pair 'b-c' names"):
         evaluate([pair, other], features)
     broken = []
     report = evaluate([pair, other], features, broken=broken, resamples=0)
-    assert report.settings["pairs"] == 1 and report.settings["left out"]["pairs"] == len(broken) == 1
-    assert "left out: 1 pairs; the first: There are no features for image 'car/c'" in report.table()
+    assert report.settings["pairs"] == 1 and report.settings["left out"]["count"] == len(broken) == 1
+    assert "left out: 1; the first: There are no features for image 'car/c'" in report.table()
+    evaluate([pair, other], features, broken=(broken := []), resamples=0, out=tmp_path)
+    assert (tmp_path / "left-out.txt").read_text().splitlines() == broken
 
 
 def test_nothing_to_evaluate_is_said(pair):
@@ -285,7 +292,7 @@ def test_a_mapper_of_another_backbone_is_refused(pair):
 
 def test_pictures_are_looked_for_before_anything_is_computed(tmp_path, pair):
     there, gone = tmp_path / "there.png", tmp_path / "gone.png"
-    shutil.copy(Path(__file__).parent.parent / "examples" / "screenshot.png", there)
+    Image.new("RGB", (80, 80)).save(there)
     images = [replace(pair[0].source, path=path) for path in (there, gone)]
     pairs = [PairRecord("good", images[0], images[0]), PairRecord("bad", images[0], images[1])]
 
@@ -300,10 +307,14 @@ def test_pictures_are_looked_for_before_anything_is_computed(tmp_path, pair):
     gone.write_bytes(b"no picture")
     assert read_pairs(Reader(), "test") == pairs  # decoded only where broken ones may be left out
     assert read_pairs(Reader(), "test", broken := []) == pairs[:1] and "cannot be read as a picture" in broken[0]
+    Image.new("RGB", (80, 60)).save(gone)
+    assert read_pairs(Reader(), "test", broken := []) == pairs[:1] and "80 x 60 pixels, its annotation" in broken[0]
 
 
 def test_a_limit_is_spread_evenly():
     assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8] and spread([1, 2], None) == spread([1, 2], 9) == [1, 2]
+    with pytest.raises(EvaluationError, match="1 or more; got 0"):
+        spread([1, 2], 0)
 
 
 def test_viewpoints_of_datasets_without_pairs():
@@ -319,8 +330,10 @@ def test_viewpoints_of_datasets_without_pairs():
     features[images[0].id] = FeatureMap(looks[1], FRAME, SOURCE)
     assert evaluate_viewpoints(images, features, mapper).errors[images[0].id] == 90
     del features[images[0].id]
-    with pytest.raises(EvaluationError, match="There are no features for image 'car/car0-0'"):
+    with pytest.raises(DatasetError, match="There are no features for image 'car/car0-0'"):
         evaluate_viewpoints(images, features, mapper)
+    report = evaluate_viewpoints(images, features, mapper, broken=(broken := []))
+    assert report.overall.images == 5 and len(broken) == 1 and "car/car0-0" in broken[0]
 
 
 def test_float16_features_score_as_float32():

@@ -18,6 +18,7 @@ def table(counts: list[int], seed: int = 0) -> KeypointTable:
         thresholds=(0.1, 0.05, 0.01),
         sides="box",
         fusion="cosine",
+        padding="lowest",
         pair_ids=tuple(f"{seed}:p{i}" for i in range(pairs)),
         pair_categories=tuple("cat" if i % 2 else "dog" for i in range(pairs)),
         pair_attributes=tuple({"occlusion": i} for i in range(pairs)),

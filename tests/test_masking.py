@@ -2,6 +2,7 @@
 
 import json
 import math
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,7 @@ def test_a_detector_that_sees_cars_everywhere(untrained):
 
 def test_real_weights_that_cannot_be_had_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "_opener", None)  # one that an earlier test made knows no proxies
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # where nobody listens
     with pytest.raises(MaskError, match=r"weights of Mask R-CNN cannot be downloaded from https://\S+ \(.*refused"):

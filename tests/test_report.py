@@ -33,6 +33,7 @@ def by_hand(pairs: dict[str, tuple], **changes) -> KeypointTable:
         "thresholds": (0.1,),
         "sides": "box",
         "fusion": "cosine",
+        "padding": "lowest",
         "pair_ids": tuple(pairs),
         "pair_categories": tuple(category for category, _ in pairs.values()),
         "pair_attributes": ({},) * len(pairs),
@@ -107,6 +108,9 @@ def test_thresholds_by_box_or_by_image():
     assert summarise(replace(table, sides="image"), resamples=0).value("PCK", "raw") == 1
     boxless = replace(table, box_side=np.array([NAN]))
     assert summarise(boxless, resamples=0).value("PCK", "raw") == 1
+    one_box = replace(by_hand({"a": ("car", (20, 20))}), box_side=np.array([NAN, 100]))
+    said = [summarise(part, resamples=0).settings["threshold is a share of"] for part in (table, boxless, one_box)]
+    assert said == ["the target's box", "the target image", "the target's box, or the image where there is none"]
 
 
 def test_the_other_shares():
@@ -207,6 +211,8 @@ def test_nothing_in_sight_is_undefined_and_no_error(tmp_path):
     assert report.value("PCK", "raw", "macro") == report.value("KAP", "raw", "macro") == 1
     report.save(tmp_path)
     assert "NaN" not in (tmp_path / "report.json").read_text() and "nan" not in (tmp_path / "report.csv").read_text()
+    with pytest.raises(ReportError, match="0 resamples or more; got -1"):
+        summarise(by_hand(PAIRS), resamples=-1)
     with pytest.raises(ReportError, match="no pair has a keypoint in its source image"):
         summarise(by_hand({"a": ("car", ())}))
 
@@ -244,7 +250,7 @@ def test_a_long_curve_is_thinned_between_its_ends():
 
 
 def test_files_hold_every_figure(random_table, tmp_path):
-    report = summarise(random_table, resamples=20, settings={"dataset": "by hand", "left out": {"pairs": 2}})
+    report = summarise(random_table, resamples=20, settings={"dataset": "by hand", "left out": {"count": 2}})
     report.save(tmp_path / "new")
     document = json.loads((tmp_path / "new" / "report.json").read_text())
     assert document["settings"]["dataset"] == "by hand" and document["settings"]["fusion"] == "cosine"
@@ -255,7 +261,7 @@ def test_files_hold_every_figure(random_table, tmp_path):
             figure.metric, figure.over, pytest.approx(figure.value, abs=1e-6),
         )  # fmt: skip
     markdown = (tmp_path / "new" / "report.md").read_text()
-    assert "- left out: pairs 2" in markdown and "- correct if: error < threshold" in markdown
+    assert "- left out: count 2" in markdown and "- correct if: error < threshold" in markdown
     assert f"| kind0 | {report.find(metric='PCK', over='kind0')[0].count} |" in markdown
 
 

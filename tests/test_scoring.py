@@ -67,6 +67,12 @@ def test_the_padding_that_looks_like_every_part_is_never_matched():
     assert scored({**OWN, "tail": None}).error.tolist() == [[0, 0, 0, 40]]
 
 
+def test_padding_that_counts_is_matched_like_the_picture():
+    """As the public evaluations do: its first cell lies 20 pixels above the strip, 40 to the left of the tail."""
+    errors = scored({**OWN, "tail": None}, padding="counted").error
+    assert errors[0].tolist() == [0, 0, 0, pytest.approx(np.hypot(40, 20))]
+
+
 def test_an_absent_keypoint_has_no_error_and_its_best_cell_as_a_negative():
     table = scored(OWN, "nose left_ear")
     assert table.present.tolist() == [True, True, False, False]

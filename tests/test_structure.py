@@ -38,7 +38,7 @@ ARROWS = {
     "store": {"crops", "features", "geometry"},
     "extraction": {"backbones", "crops", "data", "files", "geometry", "store"},
     "training_data": {"backbones", "crops", "data", "extraction", "store"},
-    "evaluation": RESULTS | {"data", "keypoint_table", "parallel", "report", "scoring", "summary", "viewpoint"},
+    "evaluation": RESULTS | {"data", "keypoint_table", "parallel", "report", "scoring", "summary"},
     "published": set(),
     "reproduction": {"published", "report", "tables"},
     "pretraining": MODELS | {"backbones", "data", "render"},
@@ -47,7 +47,7 @@ ARROWS = {
     "training_settings": {"sphere"},
     "training_run": {"files", "sphere"},
     "training": {"parallel", "sphere", "training_data", "training_run", "training_settings"},
-    "viewpoint": {"data", "features"},
+    "viewpoint": {"data", "features", "geometry", "sphere"},
     "masking": {"data", "device", "files", "images"},
     "views": {
         "averages",
@@ -64,7 +64,7 @@ ARROWS = {
     "cli_base": {"backbones", "sphere"},
     "cli_eval": RESULTS
     | {"cli_base", "cli_data", "data", "evaluation", "extraction", "parallel"}
-    | {"reproduction", "store", "tables", "views"},
+    | {"reproduction", "store", "tables", "viewpoint", "views"},
     "cli_data": {"cli_base", "data", "files", "masking"},
     "cli_download": {"backbones", "cli_base", "cli_data", "data"},
     "cli_extract": {"backbones", "cli_base", "cli_data", "cli_pretrain", "data", "extraction", "store"},

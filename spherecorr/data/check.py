@@ -56,8 +56,8 @@ def check_split(dataset: Any, split: str, broken: list[str] | None = None) -> Sp
     )
 
 
-def check_image(image: ImageRecord) -> ImageRecord:
-    """Return the record if its picture, and its mask if it has one, can be decoded and have the annotated size.
+def check_picture(image: ImageRecord) -> ImageRecord:
+    """Return the record if its picture can be decoded and has the annotated size.
 
     Raises:
         DatasetError: otherwise.
@@ -66,6 +66,16 @@ def check_image(image: ImageRecord) -> ImageRecord:
     if (width, height) != tuple(image.size):
         annotated = f"{image.size[0]} x {image.size[1]}"
         raise DatasetError(f"'{image.path}' has {width} x {height} pixels, its annotation says {annotated}.")
+    return image
+
+
+def check_image(image: ImageRecord) -> ImageRecord:
+    """Return the record if its picture is sound, and its mask, if it has one, has the same size and is not empty.
+
+    Raises:
+        DatasetError: otherwise.
+    """
+    width, height = check_picture(image).size
     if image.mask:
         mask = image.load_mask()
         if mask.shape != (height, width):
