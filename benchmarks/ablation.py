@@ -1,0 +1,199 @@
+r"""What each choice of a sphere's training is worth: one change a row, the same views, the same number of steps.
+
+    spherecorr extract renders renders --split trn --labels --crop square --smallest-crop 0.6 --out data/features/trn
+    python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held
+    python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held \
+        --rows base,depth-1,depth-5 --seeds 0,1
+
+Every row and seed has a run folder in `--out`: one that was stopped goes on, a finished one is not trained again, so
+rows can be added at any time. The table shows the mean over the seeds, with the range where there are several.
+
+Scored on the pairs of `--split` at one alpha for all. The weak losses leave open how the sphere as a whole is turned,
+so angles to the true directions are those after the best rotation, for all rows alike; matching needs none. `of
+ceiling` is (fused - raw) / (ceiling - raw) of KAP, with the ceiling by the true directions. Mirrored pictures are no
+row: an object of these renders is its own mirror image, so that they would be more renders and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from held_out import (
+    HeldOut,
+    compare_directions,
+    features_folder,
+    open_split,
+    rounded,
+)
+
+from spherecorr.backbones import load_backbone
+from spherecorr.data.spair import SPair71k
+from spherecorr.device import pick_device
+from spherecorr.features import SphereMap
+from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.store import FeatureStore
+from spherecorr.tables import Table, percent
+from spherecorr.training import fit
+from spherecorr.training_data import StoredViews
+from spherecorr.training_settings import LossWeights, TrainSettings
+
+NONE = {"reconstruction": 0.0, "viewpoint": 0.0, "distance": 0.0, "orientation": 0.0}
+BASE_WEIGHTS = LossWeights(**NONE | {"viewpoint": 0.1, "orientation": 0.1}, surface=1.0, background=0.3)
+SURFACE_ALONE = LossWeights(**NONE, surface=1.0)
+PAPER, PAPER_LED = LossWeights(), LossWeights(viewpoint=5.0)
+BASE_SPHERE = {"positions": "frame", "width": 128, "depth": 3}
+BASE_TRAINING = {"batch": 48, "tokens": 196}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: its change from the base.
+
+    Attributes:
+        title: as the table says it.
+        stages: weights of the losses; several stages share the steps equally, each begins where the last one ended.
+        sphere: changes of the SphereSettings.
+        training: changes of the TrainSettings.
+        elevation: whether the viewpoint loss is told elevations.
+    """
+
+    title: str
+    stages: tuple[LossWeights, ...] = (BASE_WEIGHTS,)
+    sphere: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    elevation: bool = True
+
+
+ROWS = {
+    "base": Row("base: positions, surface 1, background 0.3, viewpoint 0.1, orientation 0.1"),
+    "no-positions": Row("no positions", sphere={"positions": "none"}),
+    "paper": Row("the paper's four losses and weights", (PAPER,)),
+    "paper-led": Row("the paper's four losses, viewpoint 5", (PAPER_LED,)),
+    "surface": Row("surface alone", (SURFACE_ALONE,)),
+    "warm-start": Row("surface alone, then the paper's four with viewpoint 5", (SURFACE_ALONE, PAPER_LED)),
+    "no-background": Row("no place for the background", (replace(BASE_WEIGHTS, background=0.0),)),
+    "no-weak": Row("surface and background, no weak loss", (replace(SURFACE_ALONE, background=0.3),)),
+    "viewpoint-1": Row("viewpoint 1", (replace(BASE_WEIGHTS, viewpoint=1.0),)),
+    "azimuth-alone": Row("viewpoint by azimuth alone", elevation=False),
+    "depth-1": Row("depth 1", sphere={"depth": 1}),
+    "depth-5": Row("depth 5", sphere={"depth": 5}),
+    "width-64": Row("width 64", sphere={"width": 64}),
+    "width-192": Row("width 192", sphere={"width": 192}),
+    "tokens-98": Row("98 patches of an image in a step", training={"tokens": 98}),
+    "tokens-392": Row("392 patches of an image in a step", training={"tokens": 392}),
+    "constant-rate": Row("constant learning rate", training={"schedule": "constant"}),
+}
+SCORES = ("median_angle", "wrong_side", "wrong_end", "pck", "kap", "symmetric", "of_ceiling")
+
+
+def train(
+    row: Row, data: StoredViews, sphere: SphereSettings, steps: int, seed: int, run: Path, device: str
+) -> SphereMapper:
+    """Train a row's stages, or go on with them, or load what is finished."""
+    if not row.elevation:
+        data = copy.copy(data)
+        data.known = replace(data.known, elevation=torch.full_like(data.known.elevation, math.nan))
+    mapper = None
+    for number, weights in enumerate(row.stages):
+        settings = TrainSettings(
+            replace(sphere, **BASE_SPHERE | row.sphere),
+            weights,
+            steps=steps // len(row.stages),
+            seed=seed + 1000 * number,
+            **BASE_TRAINING | row.training,
+        )
+        about = {"elevation": row.elevation}
+        mapper = fit(data, settings, run / f"stage{number}", start=mapper, about=about, device=device)
+    return mapper
+
+
+def score(held: HeldOut, spheres: dict[str, SphereMap], alpha: float, perfect: float) -> dict[str, float]:
+    """A row's figures; `perfect` is KAP of the fusion with the true directions."""
+    report = held.evaluate(spheres, alpha)
+    raw, kap = (report.value("KAP", name, "macro") for name in ("raw", "fused"))
+    return {
+        **compare_directions(held.images.values(), spheres).turned().figures(),
+        "pck": report.value("PCK", "fused"),
+        "kap": kap,
+        "symmetric": report.value("symmetric mistakes", "fused"),
+        "of_ceiling": (kap - raw) / (perfect - raw),
+    }
+
+
+def cell(name: str, values: list[float]) -> str:
+    """Mean of the seeds and, of several, the range."""
+    shown = (lambda value: f"{value:.1f}") if name == "median_angle" else percent
+    spread = f" ({shown(min(values))}-{shown(max(values))})" if len(values) > 1 else ""
+    return shown(float(np.mean(values))) + spread
+
+
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """'0,1' -> (0, 1)."""
+    return tuple(map(int, text.split(",")))
+
+
+def parse() -> argparse.Namespace:
+    """Read the options."""
+    rows = "\n".join(f"  {name:15} {row.title}" for name, row in ROWS.items())
+    text = f"{__doc__}\nrows:\n{rows}"
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("renders", type=Path, help="folder of `spherecorr render`; its split `trn` is in the store")
+    parser.add_argument("--store", type=Path, required=True, help="training views, with labels")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--features", type=Path, help="keep features of held-out pairs here (default: nowhere)")
+    parser.add_argument("--split", default="val", help="that is scored (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="PAIRS", help="score so many pairs, evenly spread")
+    parser.add_argument("--steps", type=int, default=1000, help="of each row (default: %(default)s)")
+    parser.add_argument(
+        "--rows", type=lambda text: text.split(","), default=list(ROWS), metavar="A,B", help="(default: all)"
+    )
+    parser.add_argument("--seeds", type=parse_numbers, default=(0,), metavar="A,B", help="(default: 0)")
+    parser.add_argument("--alpha", type=float, default=0.5, help="of the fusion (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - ROWS.keys():
+        parser.error(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    return options
+
+
+def main() -> None:
+    """Train and score every row that is asked for, and print the table."""
+    options = parse()
+    store = FeatureStore(options.store)
+    made, backbone = store.settings, load_backbone(store.settings.source, device=options.device)
+    data = StoredViews(store, SPair71k(options.renders).images("trn"), device=pick_device(options.device))
+    sphere = SphereSettings(made.source.dim, source=made.source, resolution=made.resolution, alpha=options.alpha)
+    with features_folder(options) as folder:
+        held = open_split(options.renders, options.split, backbone, made.resolution, folder, options.limit)
+        truth = held.evaluate(held.true_spheres(), options.alpha)
+        perfect = truth.value("KAP", "fused", "macro")
+        results: dict[str, dict[int, dict[str, float]]] = {}
+        for seed in options.seeds:
+            for name in options.rows:
+                run = options.out / f"{name}-{options.steps}-seed{seed}"
+                mapper = train(ROWS[name], data, sphere, options.steps, seed, run, options.device)
+                figures = rounded(score(held, held.spheres(mapper), options.alpha, perfect))
+                results.setdefault(name, {})[seed] = figures
+                print(f"{name}, seed {seed}: {json.dumps(figures)}", flush=True)
+    rows = [
+        [ROWS[name].title, *(cell(score, [of[score] for of in seeds.values()]) for score in SCORES)]
+        for name, seeds in results.items()
+    ]
+    columns = ("row", "median angle", "wrong side", "wrong end", "PCK", "KAP", "symmetric mistakes", "of ceiling")
+    seeds = ", ".join(map(str, options.seeds))
+    title = f"{options.steps} steps, seeds {seeds}, alpha {options.alpha:g}, on {options.split}"
+    print("\n" + Table(title, columns, rows).markdown() + "\n")
+    about = {"steps": options.steps, "alpha": options.alpha, "pairs": len(held.pairs), "ceiling KAP": perfect}
+    print(json.dumps(rounded(about | {"raw KAP": truth.value("KAP", "raw", "macro"), "rows": results})))
+
+
+if __name__ == "__main__":
+    main()

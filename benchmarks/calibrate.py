@@ -1,0 +1,162 @@
+r"""Calibrate the app's flags "not visible" and "likely symmetric mistake" of a sphere on renders.
+
+    spherecorr render renders --split val  --count 280 --pairs 40 --size 448 --backgrounds photos
+    spherecorr render renders --split test --count 700 --pairs 60 --size 448 --backgrounds photos
+    python benchmarks/calibrate.py renders --features data/features/held
+
+Every keypoint that a source shows is matched as the app does it, within the target's foreground. A flag is right if
+
+- "not visible": the target does not show the keypoint;
+- "likely symmetric mistake": the raw match lies within 0.1 of the box of the keypoint's mirror twin, and nearer to it
+  than to the keypoint (where the target hides the keypoint, the twin alone decides). Beside it stands whether the raw
+  match is wrong at all, which it also is where the target hides the keypoint.
+
+The rule: of 10, 15, ... 90 degrees the threshold of the highest F1 on `val`, the smallest of equals; first
+`visible_angle`, then with it `symmetric_angle`, as a point that is called not visible is not called a mistake. The two
+are then measured once on `test`, by the flags of `match_views` itself. "All" flags every keypoint: where its F1 is not
+beaten, the flag says nothing, or F1 is the wrong rule, as where most keypoints are hidden. Then `--rule informedness`
+takes the highest recall less the share of false alarms, which is 0 for "all". Prints Markdown and, last, JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from held_out import HeldOut, features_folder, open_models, open_split, parser_for, rounded
+
+from spherecorr.data.records import PairRecord, twin_name
+from spherecorr.features import FeatureMap, estimate_foreground
+from spherecorr.matching import Ranked, View, match_views
+from spherecorr.metrics import correct, symmetric_mistake
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.tables import Table, percent
+
+ANGLES = range(10, 95, 5)
+HIDDEN = (np.nan, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Keypoints `[N]` that sources show: angles in degrees, the app's flags, and what is true."""
+
+    nearest_angle: np.ndarray
+    raw_angle: np.ndarray
+    visible: np.ndarray
+    flagged: np.ndarray
+    hidden: np.ndarray
+    mistake: np.ndarray
+    wrong: np.ndarray
+
+
+def app_view(features: FeatureMap, mapper: SphereMapper) -> View:
+    """An image as the app matches it."""
+    sphere = mapper.sphere_map(features)
+    foreground = mapper.foreground(sphere)
+    return View(features, sphere, estimate_foreground(features) if foreground is None else foreground)
+
+
+def judge(pair: PairRecord, names: list[str], ranked: Ranked) -> tuple[np.ndarray, ...]:
+    """Whether the keypoints are hidden in the target, their best matches symmetric mistakes, and wrong."""
+    shown = {name: point for name, point in pair.target.keypoints.items() if point}
+    truth = np.array([shown.get(name, HIDDEN) for name in names])
+    twin = np.array([shown.get(twin_name(name), HIDDEN) for name in names])
+    found, pixels = ranked.xy[:, 0], 0.1 * pair.target.longer_side
+    error, twin_error = (np.linalg.norm(found - place, axis=1) for place in (truth, twin))
+    return np.isnan(truth[:, 0]), symmetric_mistake(error, twin_error, pixels), ~correct(error, pixels)
+
+
+def match_all(held: HeldOut, mapper: SphereMapper, **angles: float) -> Judged:
+    """Match every pair as the app does, with these thresholds of its flags."""
+    views = {key: app_view(held.features[key], mapper) for key in held.images}
+    columns = []
+    for pair in held.pairs:
+        names = [name for name, point in pair.source.keypoints.items() if point]
+        if not names:
+            continue
+        points = [pair.source.keypoints[name] for name in names]
+        result = match_views(views[pair.source.id], views[pair.target.id], points, **angles)
+        flags = result.nearest_angle, result.raw_angle, result.visible, result.symmetric_mistake
+        columns.append((*flags, *judge(pair, names, result.raw)))
+    return Judged(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+def quality(flagged: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Precision, recall, F1 and informedness of a flag; F1 is 0 where nothing is flagged."""
+    right, alarms = (flagged & true).sum(), (flagged & ~true).sum()
+    recall = float(right / true.sum()) if true.any() else np.nan
+    return {
+        "precision": float(right / flagged.sum()) if flagged.any() else np.nan,
+        "recall": recall,
+        "F1": float(2 * right / max(flagged.sum() + true.sum(), 1)),
+        "informedness": recall - float(alarms / (~true).sum()) if not true.all() else np.nan,
+    }
+
+
+def best_angle(flags: dict[int, np.ndarray], true: np.ndarray, rule: str) -> int:
+    """The angle whose flag is best by the rule, the smallest of equals."""
+    return max(flags, key=lambda angle: (quality(flags[angle], true)[rule], -angle))
+
+
+def sweep(flags: dict[str, np.ndarray], *truths: np.ndarray) -> list[list[str]]:
+    """A row for each flag: its name, the share flagged, and its quality by each truth."""
+    return [
+        [name, percent(flagged.mean()), *(percent(v) for true in truths for v in quality(flagged, true).values())]
+        for name, flagged in flags.items()
+    ]
+
+
+def choose(judged: Judged, rule: str) -> tuple[int, int, list[Table]]:
+    """The two thresholds, and the tables that they are chosen from."""
+    hidden, mistake, wrong = judged.hidden, judged.mistake, judged.wrong
+    everything = {"all": np.ones_like(hidden)}
+    flags = {angle: judged.nearest_angle > angle for angle in ANGLES}
+    visible_angle = best_angle(flags, hidden, rule)
+    columns = ("precision", "recall", "F1", "informedness")
+    rows = sweep(everything | {str(angle): flag for angle, flag in flags.items()}, hidden)
+    title = f"Not visible: above {visible_angle} degrees ({percent(hidden.mean())} % of {len(hidden)} keypoints)"
+    tables = [Table(title, ("above", "flagged", *columns), rows)]
+    flags = {angle: (judged.nearest_angle <= visible_angle) & (judged.raw_angle > angle) for angle in ANGLES}
+    symmetric_angle = best_angle(flags, mistake, rule)
+    rows = sweep(everything | {str(angle): flag for angle, flag in flags.items()}, mistake, wrong)
+    title = (
+        f"Likely symmetric mistake: above {symmetric_angle} degrees ({percent(mistake.mean())} % of the raw matches; "
+        f"{percent(wrong.mean())} % are wrong)"
+    )
+    columns = ("above", "flagged", *columns, *(f"wrong: {name}" for name in columns))
+    return visible_angle, symmetric_angle, [*tables, Table(title, columns, rows)]
+
+
+def main() -> None:
+    """Choose on one split, measure on the other, print."""
+    parser = parser_for(__doc__)
+    parser.add_argument("--choose-on", default="val", metavar="SPLIT", help="(default: %(default)s)")
+    parser.add_argument("--measure-on", default="test", metavar="SPLIT", help="(default: %(default)s)")
+    parser.add_argument("--rule", choices=("F1", "informedness"), default="F1", help="(default: %(default)s)")
+    options = parser.parse_args()
+    backbone, mapper = open_models(options)
+    with features_folder(options) as folder:
+        chosen_on, measured_on = (
+            open_split(options.renders, split, backbone, mapper.settings.resolution, folder, options.limit)
+            for split in (options.choose_on, options.measure_on)
+        )
+        visible_angle, symmetric_angle, tables = choose(match_all(chosen_on, mapper), options.rule)
+        judged = match_all(measured_on, mapper, visible_angle=visible_angle, symmetric_angle=symmetric_angle)
+    for table in tables:
+        print(table.markdown() + "\n")
+    result = {
+        "sphere": options.sphere,
+        "visible_angle": visible_angle,
+        "symmetric_angle": symmetric_angle,
+        "keypoints": len(judged.hidden),
+        "not visible": quality(~judged.visible, judged.hidden) | {"true": float(judged.hidden.mean())},
+        "symmetric mistake": quality(judged.flagged, judged.mistake) | {"true": float(judged.mistake.mean())},
+        "symmetric mistake, for wrong": quality(judged.flagged, judged.wrong) | {"true": float(judged.wrong.mean())},
+    }
+    print(f"On {options.measure_on}, with the flags of the app:\n")
+    print(json.dumps(rounded(result)))
+
+
+if __name__ == "__main__":
+    main()
