@@ -16,10 +16,11 @@ from spherecorr import __version__
 from spherecorr.cli_base import Parser, add_command, describe_versions, load_models
 from spherecorr.cli_data import register_data
 from spherecorr.cli_download import register_download
-from spherecorr.cli_eval import register_eval, register_reproduce
+from spherecorr.cli_eval import register_eval
 from spherecorr.cli_extract import register_extract
 from spherecorr.cli_pretrain import register_pretrain
 from spherecorr.cli_render import register_render
+from spherecorr.cli_reproduce import register_reproduce
 from spherecorr.cli_train import register_import, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ from timm.models import save_for_hf
 
 from spherecorr import evaluation
 from spherecorr.backbones import load_backbone
-from spherecorr.cli import build_parser, main
+from spherecorr.cli import main
 from spherecorr.data.registry import DATASETS
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation import evaluate
@@ -166,6 +167,79 @@ def test_broken_pictures_are_named_or_left_out(folder, run, broken):
     assert f"{18 - uses} pairs" in text
 
 
+def first_keypoint_outside(annotation: dict) -> dict:
+    name = next(name for name, point in annotation["kps"].items() if point)
+    return {**annotation, "kps": {**annotation["kps"], name: [900, 5]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "cannot be read"),  # pairs name an image that is not annotated
+        (lambda annotation: {**annotation, "bndbox": [5, 5, 5, 9]}, "has a box without size: (5, 5, 5, 9)"),
+        (first_keypoint_outside, "at (900, 5), outside the image of 64 x 64 pixels"),
+        (lambda annotation: {**annotation, "image_width": 63}, "has 64 x 64 pixels, its annotation says 63 x 64"),
+    ],
+)
+def test_broken_annotations_are_named_or_left_out(folder, run, tmp_path, change, message):
+    data = shutil.copytree(folder / "data", tmp_path / "data")
+    image = SPair71k(data).pairs("test")[-1].source
+    path = data / "ImageAnnotation" / f"{image.id}.json"
+    uses = sum(path.stem in name for name in (data / "Layout" / "large" / "test.txt").read_text().split())
+    annotation = json.loads(path.read_text())
+    path.write_text(json.dumps(change(annotation))) if change else path.unlink()
+    code, text, _ = run(*models(folder), "--skip-broken", data=data)
+    left_out = (tmp_path / "out" / "left-out.txt").read_text().splitlines()
+    assert code == 0 and f"left out: {uses}; the first: {left_out[0]}" in text and f"{18 - uses} pairs" in text
+    assert len(left_out) == uses > 0 and all(message in line and path.stem in line for line in left_out)
+    code, _, error = run(*models(folder), data=data, out=tmp_path / "strict")
+    assert code == 2 and path.stem in error.splitlines()[-1]
+
+
+def test_pairs_are_told_apart_by_their_difficulty(folder, run, tmp_path):
+    data = shutil.copytree(folder / "data", tmp_path / "data")
+    expected = {0: 0, 1: 0}
+    for i, pair in enumerate(SPair71k(data).pairs("test")):
+        path = data / "PairAnnotation" / "test" / f"{pair.id}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "truncation": i % 2}))
+        both = [name for name, point in pair.source.keypoints.items() if point and pair.target.keypoints.get(name)]
+        expected[i % 2] += len(both)
+    code, text, _ = run(*models(folder), data=data)
+    rows = [line.split() for line in text.splitlines() if line.startswith("truncation ")]
+    assert code == 0 and {int(row[1]): int(row[2]) for row in rows} == expected
+
+
+KILLED = """
+import os, signal, sys
+from spherecorr import cli, evaluation
+
+calls, score = [], evaluation.score_pairs
+
+def dying(*pairs, **choices):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return score(*pairs, **choices)
+
+evaluation.PART, evaluation.score_pairs = 4, dying
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_evaluation_goes_on(folder, run, tmp_path, monkeypatch):
+    (tmp_path / "killed.py").write_text(KILLED)
+    command = ["eval", "renders", str(folder / "data"), "--device", "cpu", "--out", "out", *models(folder)]
+    ended = subprocess.run([sys.executable, "killed.py", *command], capture_output=True, timeout=300, cwd=tmp_path)
+    parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "parts").iterdir()}
+    assert ended.returncode == -signal.SIGKILL and sorted(parts) == ["00000.npz", "00001.npz"]
+    monkeypatch.setattr(evaluation, "PART", 4)
+    code, _, error = run(*models(folder))
+    assert code == 0 and "features:" not in error
+    assert {name: (tmp_path / "out" / "parts" / name).stat().st_mtime_ns for name in parts} == parts
+    assert run(*models(folder), out=tmp_path / "whole")[0] == 0
+    assert figures(tmp_path / "out" / "report.json") == figures(tmp_path / "whole" / "report.json")
+
+
 TWO = """
 import os, sys
 from pathlib import Path
@@ -203,7 +277,7 @@ def test_two_processes_share_the_parts_and_write_what_one_writes(folder, run, tm
         "two",
     ]
     shown = subprocess.run(
-        [*launch, *command, *models(folder)], check=True, capture_output=True, text=True, timeout=120, cwd=tmp_path
+        [*launch, *command, *models(folder)], check=True, capture_output=True, text=True, timeout=300, cwd=tmp_path
     )
     assert shown.stdout.count("18 pairs") == 1  # one of them speaks
     assert [(tmp_path / f"scored-by-{i}").read_text() for i in (0, 1)] == ["[4, 4, 2]", "[4, 4]"]
@@ -349,11 +423,18 @@ def test_a_store_that_lacks_an_image_is_named(folder, run, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["eval", "reproduce"])
-def test_each_help_closes_with_an_example_that_parses(command, capsys):
+def test_each_help_closes_with_an_example_that_runs(command, folder, tmp_path, monkeypatch, capsys):
+    """On a smaller dataset and model; of an option given twice the last counts."""
     with pytest.raises(SystemExit) as leave:
         main([command, "--help"])
     assert leave.value.code == 0
     example = capsys.readouterr().out.split("example:\n")[1].replace("\\\n", " ")
     program, *arguments = shlex.split(example)
     assert (program, arguments[0]) == ("spherecorr", command)
-    build_parser().parse_args(arguments)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "SPair-71k").symlink_to(folder / "data")
+    monkeypatch.chdir(tmp_path)
+    smaller = [*models(folder), "--resolution", "64", "--device", "cpu", "--resamples", "0"]
+    assert "data/SPair-71k" in arguments and main([*arguments, *smaller]) == 0
+    (report,) = (tmp_path / "runs").glob("*/report.json")
+    assert json.loads(report.read_text())["settings"]["alphas"][:3] == [0, 1, 0.2]

@@ -63,8 +63,9 @@ ARROWS = {
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "cli_base": {"backbones", "sphere"},
     "cli_eval": RESULTS
-    | {"cli_base", "cli_data", "data", "evaluation", "extraction", "parallel"}
-    | {"reproduction", "store", "tables", "viewpoint", "views"},
+    | {"cli_base", "cli_data", "data", "evaluation", "extraction", "files", "parallel"}
+    | {"store", "tables", "viewpoint", "views"},
+    "cli_reproduce": {"cli_base", "cli_eval", "data", "files", "reproduction"},
     "cli_data": {"cli_base", "data", "files", "masking"},
     "cli_download": {"backbones", "cli_base", "cli_data", "data"},
     "cli_extract": {"backbones", "cli_base", "cli_data", "cli_pretrain", "data", "extraction", "store"},
@@ -82,6 +83,7 @@ ARROWS = {
         "cli_extract",
         "cli_pretrain",
         "cli_render",
+        "cli_reproduce",
         "cli_train",
         "views",
         "ui",
