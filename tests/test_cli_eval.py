@@ -290,23 +290,29 @@ def test_two_processes_share_the_parts_and_write_what_one_writes(folder, run, tm
 def test_a_folder_with_viewpoints_is_scored_by_them(folder, run, tmp_path):
     data = tmp_path / "views"
     data.mkdir()
-    lines = ["image,category,azimuth"]
+    lines = ["image,category,instance,azimuth"]
     for car, colour in enumerate(("red", "blue", "green")):
         for azimuth in (0, 90):
             name = f"car{car}-{azimuth}.png"
             picture = Image.new("RGB", (64, 64), "grey")
             picture.paste(colour, (8, 8, 56, 24 + azimuth // 4))
             picture.save(data / name)
-            lines.append(f"{name},car,{azimuth}")
+            lines.append(f"{name},car,car{car},{azimuth}")
     (data / "viewpoints.csv").write_text("\n".join(lines))
     code, text, error = run(*models(folder), command=("eval", "folder"), data=data)
     assert code == 0, error
     row = next(line.split() for line in text.splitlines() if line.startswith("car "))
     document = json.loads((tmp_path / "out" / "viewpoints.json").read_text())
     assert row[1] == "6" and float(row[2]) == pytest.approx(document["overall"]["median"], abs=0.05)
-    assert len(document["errors"]) == 6
+    assert len(document["errors"]) == 6 and document["settings"]["sphere"] == str(folder / "sphere")
     code, _, error = run(*models(folder)[:2], command=("eval", "folder"), data=data, out=tmp_path / "raw")
-    assert code == 2 and "Viewpoints are read from a sphere" in error
+    assert code == 2 and "Viewpoints are read from a sphere" in error and not (tmp_path / "raw").exists()
+    (data / "car0-0.png").write_bytes((data / "car0-0.png").read_bytes()[:-40])
+    arguments = [*models(folder), "--skip-broken", "--limit", "4"]
+    code, text, _ = run(*arguments, command=("eval", "folder"), data=data, out=tmp_path / "sound")
+    document = json.loads((tmp_path / "sound" / "viewpoints.json").read_text())
+    assert code == 0 and "left out: 1; the first: " in text and len(document["errors"]) == 4
+    assert document["settings"]["limit"] == "4 of 5 images, evenly spread"
 
 
 # The published table
