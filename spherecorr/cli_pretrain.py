@@ -40,6 +40,11 @@ def register_pretrain(commands) -> None:
     parser.add_argument("--layers", type=parse_layers, metavar="A,B,...", help="the teacher's (default: 3,5,7,9)")
     parser.add_argument("--architecture", help="timm name of the student (default: vit_tiny_patch16_224)")
     parser.add_argument("--depth", type=int, help="transformer blocks of the student (default: 6)")
+    parser.add_argument(
+        "--start",
+        choices=("random", "teacher"),
+        help="random weights, or the first blocks of a teacher of the same architecture (default: random)",
+    )
     parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
     parser.add_argument("--window", type=int, metavar="CELLS", help="part of a picture that a step sees (default: 14)")
     parser.add_argument("--batch", type=int, help="windows in a step (default: 32)")
@@ -47,7 +52,7 @@ def register_pretrain(commands) -> None:
     parser.add_argument("--learning-rate", type=float, help="the highest (default: 0.0015)")
     parser.add_argument("--weight-decay", type=float, help="of AdamW (default: 0.03)")
     parser.add_argument("--seed", type=int, help="of everything (default: 0)")
-    parser.add_argument("--device", default="auto", help="of the teacher (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")
 
 
 def run_pretrain(options: argparse.Namespace) -> None:
@@ -55,17 +60,17 @@ def run_pretrain(options: argparse.Namespace) -> None:
     import numpy as np
 
     from spherecorr.backbones import load_backbone
-    from spherecorr.pretraining import PretrainSettings, distil, make_student, save_student, teacher_targets
+    from spherecorr.pretraining import PretrainSettings, begin, distil, save_student, teacher_targets
 
-    names = ("layers", "architecture", "depth", "resolution", "window", "batch", "steps")
+    names = ("layers", "architecture", "depth", "start", "resolution", "window", "batch", "steps")
     settings = PretrainSettings(**given(options, *names, "learning_rate", "weight_decay", "seed"))
     images = find_pictures(options.images)
     # In random order: the first ones alone decide the teacher's mean and principal components.
     images = [images[i] for i in np.random.default_rng(settings.seed).permutation(len(images))]
     teacher = load_backbone(options.teacher, device=options.device)
-    width = make_student(settings).num_features
-    targets = teacher_targets(images, teacher, settings, width, progress("teacher"))
-    save_student(distil(targets, settings), settings, options.out)
+    student = begin(teacher, settings)
+    targets = teacher_targets(images, teacher, settings, student.num_features, progress("teacher"))
+    save_student(distil(student, targets, settings, device=options.device), settings, options.out)
     print(f"wrote {options.out}, to be used as --backbone local-dir:{options.out}")
 
 

@@ -32,8 +32,8 @@ def register_train(commands) -> None:
         run_train,
         "Train a sphere mapper for a backbone.\n"
         "The backbone's features stay on disk: at 448 px 1.6 MB a view with dinov2-b, 0.3 MB with mini. A run that\n"
-        "was stopped goes on by the same command. Several GPUs share the batch under\n"
-        "`accelerate launch --multi_gpu --no_python --num_processes N spherecorr train ...`.",
+        "was stopped goes on by the same command. Several GPUs, or processes with --device cpu, share each batch under\n"
+        "  accelerate launch --multi_gpu --no_python --num_processes 2 spherecorr train ...",
         "spherecorr train data/sphere --data spair data/SPair-71k --backbone dinov2-b --resolution 448 --views 4 \\\n"
         "      --crop square --smallest-crop 0.6 --weights viewpoint=5 --steps 4000 --val spair data/SPair-71k\n"
         "  spherecorr train data/paper --preset paper --live --data spair data/SPair-71k --backbone dinov2-b \\\n"
@@ -44,7 +44,7 @@ def register_train(commands) -> None:
         "--data", nargs=2, required=True, metavar=("NAME", "ROOT"), help=f"dataset with viewpoints and masks: {NAMES}"
     )
     parser.add_argument(
-        "--split", default="trn", help="of the data; its pairs' sources are taken (default: %(default)s)"
+        "--split", help="of the data; its pairs' sources are taken (default: trn; of data that are not split, all)"
     )
     parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks that count instead of the dataset's own")
     parser.add_argument(
@@ -133,7 +133,9 @@ def run_train(options: argparse.Namespace) -> None:
 
     if unknown := options.weights.keys() - (known := asdict(LossWeights())).keys():
         raise ValueError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
-    records = open_dataset(*options.data, options.masks).images(options.split)
+    dataset = open_dataset(*options.data, options.masks)
+    split = options.split or ("all" if dataset.splits == ("all",) else "trn")
+    records = dataset.images(split)
     pairs = open_dataset(*options.val).pairs(options.val_split) if options.val else []
     world = join_processes(options.device)
     there = find_store(options)
@@ -152,7 +154,7 @@ def run_train(options: argparse.Namespace) -> None:
     validate = open_validation(options, pairs, backbone, views.resolution) if pairs and world.main else None
     seen = {name: getattr(views, name) for name in ("resolution", "crop", "smallest_crop", "views")}
     about = {
-        "data": {"name": options.data[0], "split": options.split, **seen, "live": options.live},
+        "data": {"name": options.data[0], "split": split, **seen, "live": options.live},
         **given(options, "start"),
         "versions": describe_versions(),
     }

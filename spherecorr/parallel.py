@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 
 from spherecorr.device import pick_device
+
+PATIENCE = timedelta(days=2)  # of processes that wait while the main one stores features
 
 
 @dataclass(frozen=True)
@@ -84,5 +87,6 @@ def join_processes(device: str = "auto") -> Processes:
         from accelerate import PartialState
     except ModuleNotFoundError as error:
         raise ValueError('Several processes need the package accelerate: pip install -e ".[train]".') from error
-    state = PartialState(cpu=device == "cpu")
+    # Told of no GPU, accelerate takes its processes for one each.
+    state = PartialState(cpu=pick_device(device).type == "cpu", timeout=PATIENCE)
     return Processes(state.process_index, state.num_processes, state.device)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import timm
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
 from spherecorr.backbones import Backbone
+from spherecorr.device import pick_device
 from spherecorr.files import write_whole
 from spherecorr.geometry import frame_image, pad
 from spherecorr.images import load_image
@@ -38,6 +40,7 @@ class PretrainSettings:
     Attributes:
         architecture: timm name of the student.
         depth: its transformer blocks.
+        start: "random" weights, or the "teacher"'s own first blocks, where it is of the same architecture.
         layers: the teacher's blocks whose tokens are joined.
         resolution: side of the square pictures in pixels; a multiple of the patch.
         window: side in patches of the random part of each picture that the student sees in most steps; in every
@@ -51,6 +54,7 @@ class PretrainSettings:
 
     architecture: str = "vit_tiny_patch16_224"
     depth: int = 6
+    start: Literal["random", "teacher"] = "random"
     layers: tuple[int, ...] = (3, 5, 7, 9)
     resolution: int = 448
     window: int = 14
@@ -73,6 +77,15 @@ class Targets:
 
     pictures: np.ndarray
     tokens: np.ndarray
+
+
+def begin(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
+    """The student before its training, see `PretrainSettings.start`.
+
+    Raises:
+        ValueError: see `first_blocks`.
+    """
+    return first_blocks(teacher, settings) if settings.start == "teacher" else make_student(settings)
 
 
 def make_student(settings: PretrainSettings) -> nn.Module:
@@ -158,20 +171,25 @@ def teacher_targets(
 
 
 def distil(
+    student: nn.Module,
     targets: Targets,
     settings: PretrainSettings,
     report: Callable[[str], None] = print,
-    student: nn.Module | None = None,
+    device: str = "cpu",
 ) -> nn.Module:
     """Train a student on the teacher's answers.
 
     Args:
+        student: from `begin`.
         targets: from `teacher_targets`.
         settings: see there.
         report: gets a line of text every 50 steps.
-        student: what to begin with, for example `first_blocks`; random weights by default.
+        device: "auto", "cpu", "cuda", ...; on a CPU the seed decides every weight.
+
+    Returns:
+        The student, on the CPU.
     """
-    student = (student or make_student(settings)).train()
+    student = student.to(pick_device(device)).train()
     optimiser = torch.optim.AdamW(student.parameters(), weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.steps, pct_start=0.05, cycle_momentum=False
@@ -181,8 +199,9 @@ def distil(
     losses = []
     for step in range(settings.steps):
         pictures, wanted = _batch(targets, settings, rng, whole=step % 4 == 3)
-        wanted = torch.einsum("de,behw->bdhw", turn, wanted)
-        loss = (1 - cosine_similarity(_answer(student, _change_colours(pictures, rng)), wanted, dim=1)).mean()
+        answer = _answer(student, _change_colours(pictures, rng))
+        wanted = torch.einsum("de,behw->bdhw", turn, wanted).to(answer.device)
+        loss = (1 - cosine_similarity(answer, wanted, dim=1)).mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -191,13 +210,14 @@ def distil(
         losses.append(loss.item())
         if step % 50 == 49:
             report(f"step {step + 1}/{settings.steps}  1 - cos {np.mean(losses[-50:]):.4f}")
-    return student.eval()
+    return student.eval().cpu()
 
 
 def _answer(student: nn.Module, pictures: Tensor) -> Tensor:
-    """The student's tokens `[b, D, h, w]` for pictures `[b, 3, s, s]` in 0..1."""
-    with torch.autocast("cpu", torch.bfloat16):
-        pixels = (pictures - MEAN) / DEVIATION
+    """The student's tokens `[b, D, h, w]`, where it is, for pictures `[b, 3, s, s]` in 0..1."""
+    device = next(student.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16):
+        pixels = (pictures.to(device) - MEAN) / DEVIATION
         return student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)[0].float()
 
 
@@ -211,7 +231,7 @@ def _nearest_turn(student: nn.Module, targets: Targets, settings: PretrainSettin
     products = torch.zeros(student.num_features, student.num_features)
     for _ in range(8):
         pictures, wanted = _batch(targets, settings, rng, whole=True)
-        answer = normalize(_answer(student, pictures), dim=1)
+        answer = normalize(_answer(student, pictures).cpu(), dim=1)
         products += torch.einsum("bdhw,behw->de", answer, normalize(wanted, dim=1))
     left, _, right = torch.linalg.svd(products)
     return left @ right

@@ -22,6 +22,7 @@ from spherecorr.extraction import cut_views
 from spherecorr.store import FeatureStore, StoreError, StoreSettings
 
 BIN = 45.0  # degrees
+UPRIGHT = 90.0  # degrees of elevation at which there is no azimuth
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,10 @@ class Annotations:
 
 
 def annotations(records: Sequence[ImageRecord], categories: Sequence[str] | None = None) -> Annotations:
-    """Read viewpoints and categories; an azimuth that is known by its bin alone stands in the bin's middle.
+    """Read viewpoints and categories.
+
+    An azimuth that is known by its bin alone stands in the bin's middle. From straight above or below all azimuths are
+    one viewpoint; where none is given, it is 0.
 
     Args:
         records: images; no mirror images, which would exchange left and right.
@@ -110,9 +114,10 @@ def annotations(records: Sequence[ImageRecord], categories: Sequence[str] | None
     for record in records:
         if record.mask is None:
             raise DatasetError(f"'{record.path}' has no mask; training needs one for every image.")
-        if record.azimuth is None and record.azimuth_bin is None:
+        azimuth = _azimuth(record)
+        if azimuth is None:
             raise DatasetError(f"'{record.path}' has no azimuth; a sphere is trained on images with a viewpoint.")
-        if not math.isfinite(_azimuth(record)) or not math.isfinite(record.elevation or 0):
+        if not math.isfinite(azimuth) or not math.isfinite(record.elevation or 0):
             raise DatasetError(f"'{record.path}' has an azimuth or elevation that is no finite number of degrees.")
         if record.category not in names:
             raise DatasetError(
@@ -127,8 +132,12 @@ def annotations(records: Sequence[ImageRecord], categories: Sequence[str] | None
     )
 
 
-def _azimuth(record: ImageRecord) -> float:
-    return (record.azimuth_bin + 0.5) * BIN if record.azimuth is None else record.azimuth
+def _azimuth(record: ImageRecord) -> float | None:
+    if record.azimuth is not None:
+        return record.azimuth
+    if record.azimuth_bin is not None:
+        return (record.azimuth_bin + 0.5) * BIN
+    return 0.0 if abs(record.elevation or 0) == UPRIGHT else None
 
 
 class TensorViews:
@@ -172,7 +181,8 @@ class StoredViews(TensorViews):
         store: made with labels.
         records: images in the store, the ones to train on.
         categories: see `annotations`.
-        device: where batches are wanted. On the CPU the features stay on disk; a GPU takes all of them into its memory.
+        device: where batches are wanted. The features move there if they fill no more than half of a GPU's free
+            memory; else they stay on disk.
 
     Raises:
         StoreError: the store has no labels, or lacks an image.
@@ -194,11 +204,16 @@ class StoredViews(TensorViews):
             if record.id not in order:
                 raise StoreError(f"The store '{store.folder}' lacks '{record.path}'; extract it with all images.")
         shape = (len(store), store.settings.views, -1)
-        features, labels = (
-            torch.from_numpy(values).unflatten(0, shape).to(device) for values in (store.features, store.labels)
-        )
+        values = [torch.from_numpy(values).unflatten(0, shape) for values in (store.features, store.labels)]
+        if fits(sum(value.nbytes for value in values), torch.device(device)):
+            values = [value.to(device) for value in values]
         grid = store.settings.frame((store.settings.resolution,) * 2).grid
-        super().__init__(features, labels, known, grid, torch.tensor([order[record.id] for record in records]))
+        super().__init__(*values, known, grid, torch.tensor([order[record.id] for record in records]))
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes may move to a device for good: a GPU with twice as much memory to spare."""
+    return device.type == "cuda" and 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 class LiveViews:
@@ -279,7 +294,8 @@ class JoinedViews:
             if (mine := part == i).any():
                 batches.append(views.batch(images[mine] - self.ends[i] + len(views), seeds[mine]))
         back = part.argsort(stable=True).argsort()  # from part after part to the order asked for
-        columns = ([getattr(batch, name.name) for batch in batches] for name in fields(Batch))
+        device = batches[0].features.device
+        columns = ([getattr(batch, part.name).to(device) for batch in batches] for part in fields(Batch))
         return Batch(*(torch.cat(column)[back] for column in columns))
 
 

@@ -41,7 +41,7 @@ class TrainingRun:
             _compare(self.folder, _read_config(path), self.config)
         else:
             write_whole(path, (json.dumps(self.config, indent=2) + "\n").encode())
-        self._board = _tensorboard(self.folder)
+        self._board: Any = None  # TensorBoard's writer, from the first figures on
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the state; it must have an entry "step"."""
@@ -53,7 +53,8 @@ class TrainingRun:
         """Add a line to `metrics.jsonl`, and to TensorBoard's files where it is installed."""
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
-        if self._board is not None:
+        self._board = self._board or _tensorboard(self.folder, step)
+        if self._board:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
@@ -121,9 +122,10 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _tensorboard(folder: Path):
+def _tensorboard(folder: Path, step: int) -> Any:
+    """A writer that takes the place of all that was written from this step on; None without TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=step)

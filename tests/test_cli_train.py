@@ -1,10 +1,17 @@
-"""The commands that render, distil and train, run one after the other in this process at tiny sizes."""
+"""The commands that render, distil and train at tiny sizes: most in this process, those to be killed in their own."""
 
 import dataclasses
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -57,6 +64,7 @@ def run(folder, capsys):
             code = leave.code
         return code, *capsys.readouterr()
 
+    run.inputs = inputs
     return run
 
 
@@ -77,6 +85,15 @@ def test_pretrain_writes_a_backbone(folder, run, tmp_path):
     assert training == json.loads(json.dumps(dataclasses.asdict(settings)))
     backbone = load_backbone(f"local-dir:{tmp_path / 'small'}", device="cpu")
     assert backbone(folder / "renders/JPEGImages/car/trn_car_000000.jpg").features.shape[0] == 192
+
+    # Another begins as its teacher, which is now of the student's own architecture; 40 steps do not take it far away.
+    start = ["--teacher", f"local-dir:{tmp_path / 'small'}", "--layers", "0", "--start", "teacher"]
+    assert run("pretrain", tmp_path / "again", *start, "--learning-rate", "1e-6")[0] == 0
+    config = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert config["training"]["start"] == "teacher"
+    first, again = (load_backbone(f"local-dir:{tmp_path / name}", device="cpu") for name in ("small", "again"))
+    pictures = np.random.default_rng(0).integers(0, 256, size=(2, 64, 64, 3), dtype=np.uint8)
+    torch.testing.assert_close(again.extract(pictures), first.extract(pictures), atol=0.05, rtol=0.05)
 
 
 def test_train_writes_a_sphere_that_tells_how_it_was_made(folder, run, tmp_path):
@@ -148,6 +165,62 @@ def test_the_same_command_goes_on_and_another_is_refused(run, tmp_path):
     assert code == 2 and "64" in error and "96" in error
 
 
+def begin(*command: str) -> subprocess.Popen:
+    """Start a command of this environment in a process of its own, on one core."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def metrics(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def one_thread():
+    """Sums depend on the number of threads in their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_thread):
+    options = ["--views", "2", "--smallest-crop", "0.7", "--tokens", "10", "--weights", "surface=1,background=1"]
+    options += ["--val", "renders", str(folder / "renders")]
+    options += ["--log-every", "5", "--save-every", "10", "--validate-every", "20"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run("train", whole, *options)[0] == 0
+    process = begin("spherecorr", "train", str(killed), *run.inputs["train"], *options)
+    while not (killed / "state.pt").is_file() and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL  # and not 0: it was not done yet
+    with (killed / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 15, "reconstr')  # as if it was killed while writing a line
+    (killed / "state.pt.partial").write_bytes(b"half")
+    assert run("train", killed, *options)[0] == 0
+    names = ("config.json", "metrics.jsonl", "last/model.safetensors", "best/model.safetensors", "best/config.json")
+    assert all((killed / name).read_bytes() == (whole / name).read_bytes() for name in names)
+
+
+def test_two_processes_train_as_one(run, tmp_path, capsys):
+    """By the line that the help shows: on their halves of each batch, the losses and the weights of one process."""
+    pytest.importorskip("accelerate")
+    options = ["--weights", "surface=1,background=1", "--tokens", "10", "--steps", "20", "--log-every", "5"]
+    options += ["--save-every", "10", "--validate-every", "20"]
+    (line,) = re.findall(r"accelerate launch .*(?= \.\.\.)", helps("train", capsys))
+    launch, rest = line.split("launch")
+    command = [*launch.split(), "launch", "--main_process_port", "0", *rest.split()]  # any port that is free
+    assert begin(*command, str(tmp_path / "two"), *run.inputs["train"], *options).wait(timeout=240) == 0
+    assert run("train", tmp_path / "one", *options)[0] == 0
+    for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert two == pytest.approx(one, abs=1e-4)
+    one, two = (load_sphere(tmp_path / name / "last", device="cpu") for name in ("one", "two"))
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
 def test_training_takes_a_store_that_is_there(folder, run, tmp_path):
     teacher, store = f"local-dir:{folder / 'teacher'}", tmp_path / "store"
     stored = ["--labels", "--crop", "square", "--views", "2", "--resolution", "64", "--device", "cpu"]
@@ -189,6 +262,7 @@ def test_a_trained_sphere_serves_the_match_command(folder, run, tmp_path, capsys
         ("pretrain", ["--layers", "1,5"], "The teacher has the layers 0 to 2; asked for (1, 5)."),
         ("pretrain", ["--architecture", "resnet50"], "The student must be a plain ViT of timm; 'resnet50' is none."),
         ("pretrain", ["--teacher", "dinov2-xxl"], "There is no backbone 'dinov2-xxl'"),
+        ("pretrain", ["--start", "teacher"], "the teacher has no cls_token like that of 'vit_tiny_patch16_224' with 1"),
         ("pretrain", ["--steps", "5"], "Distillation takes at least 40 steps"),
         ("train", ["--data", "spair", "nowhere"], "There is no folder 'nowhere'."),
         ("train", ["--data", "spare", "nowhere"], "There is no dataset 'spare'"),

@@ -18,6 +18,7 @@ from spherecorr.pretraining import (
     _batch,
     _change_colours,
     _nearest_turn,
+    begin,
     distil,
     first_blocks,
     make_student,
@@ -54,7 +55,7 @@ def targets(images, teacher):
 @pytest.fixture(scope="module")
 def trained(targets):
     lines = []
-    return distil(targets, replace(SETTINGS, steps=150), lines.append), lines
+    return distil(make_student(SETTINGS), targets, replace(SETTINGS, steps=150), lines.append), lines
 
 
 def test_targets_hold_each_picture_and_its_tokens(targets):
@@ -106,7 +107,8 @@ def test_the_student_learns(trained):
 
 
 def test_the_seed_decides_everything(targets):
-    first, again, other = (distil(targets, replace(SETTINGS, seed=seed)).state_dict() for seed in (3, 3, 4))
+    seeds = [replace(SETTINGS, seed=seed) for seed in (3, 3, 4)]
+    first, again, other = (distil(make_student(one), targets, one).state_dict() for one in seeds)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["blocks.1.mlp.fc1.weight"], other["blocks.1.mlp.fc1.weight"])
 
@@ -131,7 +133,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 def test_a_student_can_begin_as_the_teachers_first_blocks(alike):
     """Both resize the same position embedding, so before training they answer alike on the same bytes."""
-    student = first_blocks(alike, SETTINGS)
+    student = begin(alike, replace(SETTINGS, start="teacher"))
     assert len(student.blocks) == 2 and student.patch_embed.grid_size == (4, 4)
     pictures = np.random.default_rng(0).integers(0, 256, size=(2, 64, 64, 3), dtype=np.uint8)
     pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1

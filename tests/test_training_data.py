@@ -19,7 +19,7 @@ from spherecorr.features import FeatureSource
 from spherecorr.geometry import mask_to_cells
 from spherecorr.render.dataset import RenderSettings, render_dataset
 from spherecorr.store import FeatureStore, StoreError, StoreSettings
-from spherecorr.training_data import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations
+from spherecorr.training_data import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations, fits
 
 RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)
@@ -201,6 +201,7 @@ def test_photographs_are_padded_and_have_no_directions(tmp_path):
         ({"azimuth_bin": 2}, 112.5, math.nan),  # bin 2 is 90..135 degrees
         ({"azimuth_bin": 2, "azimuth": 97.0}, 97.0, math.nan),
         ({"azimuth_bin": 2, "azimuth": 97.0, "elevation": 30.0}, 97.0, 30.0),
+        ({"azimuth_bin": None, "elevation": 90.0}, 0.0, 90.0),  # from straight above any azimuth is the same
     ],
 )
 def test_a_viewpoint_is_a_bin_or_degrees_with_or_without_elevation(tmp_path, viewpoint, azimuth, elevation):
@@ -225,6 +226,12 @@ def test_stored_views_are_what_was_stored(tmp_path, renders, backbone):
     few = StoredViews(store, renders[1:2])
     assert len(few) == 1 and few.categories == (renders[1].category,)
     assert torch.equal(draw(few, 1).features[0].half(), torch.from_numpy(store.tokens(renders[1].id, 1)))
+
+
+def test_features_move_to_a_gpu_that_has_twice_their_room(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 8000))
+    assert fits(500, torch.device("cuda")) and not fits(501, torch.device("cuda"))
+    assert not fits(1, torch.device("cpu"))
 
 
 def test_whole_pictures_are_alike_stored_and_fresh(tmp_path, renders, backbone):
