@@ -37,13 +37,13 @@ from held_out import (
 from spherecorr.backbones import load_backbone
 from spherecorr.data.spair import SPair71k
 from spherecorr.device import pick_device
+from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import SphereMap
 from spherecorr.sphere.mapper import SphereMapper, SphereSettings
 from spherecorr.store import FeatureStore
-from spherecorr.tables import Table, percent
-from spherecorr.training import fit
-from spherecorr.training_data import StoredViews
-from spherecorr.training_settings import LossWeights, TrainSettings
+from spherecorr.training.batches import StoredViews
+from spherecorr.training.fit import fit
+from spherecorr.training.settings import LossWeights, TrainSettings
 
 NONE = {"reconstruction": 0.0, "viewpoint": 0.0, "distance": 0.0, "orientation": 0.0}
 BASE_WEIGHTS = LossWeights(**NONE | {"viewpoint": 0.1, "orientation": 0.1}, surface=1.0, background=0.3)
@@ -131,7 +131,7 @@ def score(held: HeldOut, spheres: dict[str, SphereMap], alpha: float, perfect: f
 def cell(name: str, values: list[float]) -> str:
     """Mean of the seeds and, of several, the range."""
     shown = (lambda value: f"{value:.1f}") if name == "median_angle" else percent
-    spread = f" ({shown(min(values))}-{shown(max(values))})" if len(values) > 1 else ""
+    spread = f" ({shown(min(values))} to {shown(max(values))})" if len(values) > 1 else ""
     return shown(float(np.mean(values))) + spread
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     ]
     columns = ("row", "median angle", "wrong side", "wrong end", "PCK", "KAP", "symmetric mistakes", "of ceiling")
     seeds = ", ".join(map(str, options.seeds))
-    title = f"{options.steps} steps, seeds {seeds}, alpha {options.alpha:g}, on {options.split}"
+    title = f"Percent and degrees on {options.split}; {options.steps} steps, seeds {seeds}, alpha {options.alpha:g}"
     print("\n" + Table(title, columns, rows).markdown() + "\n")
     about = {"steps": options.steps, "alpha": options.alpha, "pairs": len(held.pairs), "ceiling KAP": perfect}
     print(json.dumps(rounded(about | {"raw KAP": truth.value("KAP", "raw", "macro"), "rows": results})))

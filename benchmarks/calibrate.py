@@ -27,11 +27,11 @@ import numpy as np
 from held_out import HeldOut, features_folder, open_models, open_split, parser_for, rounded
 
 from spherecorr.data.records import PairRecord, twin_name
+from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import FeatureMap, estimate_foreground
 from spherecorr.matching import Ranked, View, match_views
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.tables import Table, percent
 
 ANGLES = range(10, 95, 5)
 HIDDEN = (np.nan, np.nan)

@@ -32,19 +32,19 @@ import numpy as np
 from held_out import add_model_options, features_folder, open_models, rounded, store_features
 from torch.nn.functional import normalize
 
-from spherecorr.cli_train import parse_weights
+from spherecorr.cli.train import parse_weights
 from spherecorr.data.folder import Eth80
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.spair import SPair71k
+from spherecorr.evaluation.tables import Table, percent
+from spherecorr.evaluation.viewpoint import REVERSED, azimuth_error, mean_direction
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import mask_to_cells
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.store import FeatureStore
-from spherecorr.tables import Table, percent
-from spherecorr.training import fit
-from spherecorr.training_data import JoinedViews, StoredViews
-from spherecorr.training_settings import LossWeights, TrainSettings
-from spherecorr.viewpoint import REVERSED, azimuth_error, mean_direction
+from spherecorr.training.batches import JoinedViews, StoredViews
+from spherecorr.training.fit import fit
+from spherecorr.training.settings import LossWeights, TrainSettings
 
 FOLDS = 3
 WEIGHTS = "reconstruction=0,viewpoint=1,distance=0,orientation=0.1,surface=1,background=0.3"

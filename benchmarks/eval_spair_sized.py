@@ -26,10 +26,10 @@ import torch
 from tqdm import tqdm
 
 from spherecorr.data.records import ImageRecord, PairRecord
+from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureSource, SphereMap
-from spherecorr.scoring import score_pairs
 from spherecorr.store import FEATURES, INDEX, FeatureStore, StoreSettings
-from spherecorr.summary import summarise
 
 CATEGORIES, SIDE, DIM, KEYPOINTS = 18, 840, 768, 16
 SIZES = ((500, 375), (500, 333), (375, 500), (500, 500))

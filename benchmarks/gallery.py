@@ -23,10 +23,10 @@ from held_out import HeldOut, features_folder, open_models, open_split, parser_f
 from PIL import Image, ImageDraw, ImageFont
 
 from spherecorr.data.records import PairRecord
+from spherecorr.evaluation.tables import Table
 from spherecorr.images import load_image
 from spherecorr.matching import Ranked, match_views
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.tables import Table
 from spherecorr.views.matches import COLOURS, draw_pins
 from spherecorr.views.pca import pca_pictures
 from spherecorr.views.spheremap import sphere_picture

@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,17 @@ import numpy as np
 import torch
 
 from spherecorr.backbones import Backbone
-from spherecorr.cli_base import load_models, progress
+from spherecorr.cli.base import load_models, progress
 from spherecorr.crops import cell_labels, read_picture
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation import evaluate, spread
+from spherecorr.evaluation.evaluate import evaluate, spread
+from spherecorr.evaluation.report import Report
 from spherecorr.extraction import extract
-from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.features import SphereMap
 from spherecorr.geometry import Framing
-from spherecorr.report import Report
 from spherecorr.sphere.mapper import BELOW, SphereMapper
-from spherecorr.store import FeatureStore, StoreSettings
+from spherecorr.store import INDEX, FeatureStore, StoreSettings
 
 CLEAR_SIDE, CLEAR_END = 0.3, 0.5  # |y| and |x| of a direction from which it lies clearly on a side, or at an end
 
@@ -115,10 +115,14 @@ def by_category(images: Mapping[str, ImageRecord]) -> dict[str, list[ImageRecord
 
 
 def store_features(
-    images: Iterable[ImageRecord], backbone: Backbone, resolution: int, folder: Path, *, labels: bool = False
-) -> Mapping[str, FeatureMap]:
-    """Features of whole pictures in a folder; those that are there already are not computed again."""
+    images: Collection[ImageRecord], backbone: Backbone, resolution: int, folder: Path, *, labels: bool = False
+) -> FeatureStore:
+    """Features of whole pictures in a folder; a store that is there and holds them all is opened."""
     settings = StoreSettings(backbone.source, resolution, labels=labels)
+    if (folder / INDEX).is_file():
+        store = FeatureStore(folder, settings)
+        if all(image.id in store for image in images):
+            return store
     return extract(list(images), backbone, settings, folder, tick=progress("features"))
 
 

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from spherecorr.data.records import ImageRecord, PairRecord
+from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.scoring import score_pairs
 from spherecorr.features import FeatureMap, FeatureSource
 from spherecorr.geometry import pad
-from spherecorr.keypoint_table import KeypointTable
 from spherecorr.metrics import KAP_PROTOCOLS
-from spherecorr.scoring import score_pairs
 
 KEYPOINTS, DIM, SIDE, PATCH, SIZE = 12, 768, 840, 14, (420, 420)
 THRESHOLDS = (0.1, 0.05, 0.01)

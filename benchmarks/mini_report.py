@@ -38,10 +38,10 @@ from held_out import (
 )
 
 from spherecorr.backbones import Backbone
+from spherecorr.evaluation.report import Report
+from spherecorr.evaluation.tables import Table, percent
 from spherecorr.images import load_image
-from spherecorr.report import Report
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.tables import Table, percent
 
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 METRICS = {"pck": ("PCK", "pooled"), "kap": ("KAP", "macro"), "symmetric": ("symmetric mistakes", "pooled")}

@@ -44,9 +44,9 @@ from spherecorr.sphere.losses import (
 )
 from spherecorr.sphere.mapper import SphereMapper, SphereSettings, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
-from spherecorr.training import Trainer
-from spherecorr.training_data import Annotations, TensorViews
-from spherecorr.training_settings import LossWeights, preset
+from spherecorr.training.batches import Annotations, TensorViews
+from spherecorr.training.fit import Trainer
+from spherecorr.training.settings import LossWeights, preset
 
 CATEGORIES, FOREGROUND, TRIPLETS = 18, 0.3, 32
 SPAIR_IMAGES = 1000 * 10 * 200

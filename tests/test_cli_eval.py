@@ -23,12 +23,12 @@ from spherecorr.backbones import load_backbone
 from spherecorr.cli import main
 from spherecorr.data.registry import DATASETS
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation import evaluate
-from spherecorr.published import BY_CATEGORY, CATEGORIES, PER_IMAGE, RAW, SPHERE
-from spherecorr.reproduction import compare, published_change, signature
+from spherecorr.evaluation.evaluate import evaluate
+from spherecorr.evaluation.published import BY_CATEGORY, CATEGORIES, PER_IMAGE, RAW, SPHERE
+from spherecorr.evaluation.reproduction import compare, published_change, signature
+from spherecorr.evaluation.summary import summarise
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
 from spherecorr.sphere.mapper import SphereMapper, SphereSettings
-from spherecorr.summary import summarise
 
 
 @pytest.fixture(scope="module")

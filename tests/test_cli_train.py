@@ -21,13 +21,13 @@ from timm.models import save_for_hf
 from spherecorr.backbones import load_backbone
 from spherecorr.cli import build_parser, main
 from spherecorr.data.spair import SPair71k
-from spherecorr.pretraining import PretrainSettings
+from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.summary import summarise
 from spherecorr.render.dataset import RenderSettings
-from spherecorr.scoring import score_pairs
 from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.sphere.mapper import SphereSettings
-from spherecorr.summary import summarise
-from spherecorr.training_settings import LossWeights, TrainSettings
+from spherecorr.training.pretraining import PretrainSettings
+from spherecorr.training.settings import LossWeights, TrainSettings
 
 RENDER = ["--categories", "car,dog", "--count", "6", "--pairs", "3", "--size", "64", "--processes", "1"]
 PRETRAIN = ["--layers", "1,2", "--depth", "1", "--resolution", "64", "--window", "2", "--batch", "2", "--steps", "40"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_report import PAIRS, by_hand
 
-from spherecorr.summary import summarise
+from spherecorr.evaluation.summary import summarise
 from spherecorr.views.curves import (
     category_figure,
     keypoint_figure,

@@ -11,13 +11,13 @@ import spherecorr
 from spherecorr import evaluation
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import read_symmetry
-from spherecorr.evaluation import EvaluationError, choose_alphas, evaluate, read_pairs, spread
+from spherecorr.evaluation.evaluate import EvaluationError, choose_alphas, evaluate, read_pairs, spread
+from spherecorr.evaluation.report import ReportError
+from spherecorr.evaluation.scoring import ScoringError
+from spherecorr.evaluation.viewpoint import evaluate_viewpoints
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
-from spherecorr.report import ReportError
-from spherecorr.scoring import ScoringError
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
-from spherecorr.viewpoint import evaluate_viewpoints
 
 CELLS = 8  # a picture of 80 x 80 pixels in cells of 10
 FRAME = pad((80, 80), 80, 10)

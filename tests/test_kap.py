@@ -7,7 +7,7 @@ import pytest
 from literal_metrics import kap
 from sklearn.metrics import average_precision_score
 
-from spherecorr.averages import weighted_average_precision
+from spherecorr.evaluation.averages import weighted_average_precision
 from spherecorr.geometry import Framing, pad
 from spherecorr.metrics import KAP_PROTOCOLS, KapProtocol, kap_maxima
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from spherecorr.keypoint_table import KeypointTable, TableError, concatenate
+from spherecorr.evaluation.keypoint_table import KeypointTable, TableError, concatenate
 
 
 def table(counts: list[int], seed: int = 0) -> KeypointTable:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.images import ImageError
-from spherecorr.pretraining import (
+from spherecorr.training.pretraining import (
     PretrainSettings,
     Targets,
     _answer,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from spherecorr.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
-from spherecorr.keypoint_table import KeypointTable
-from spherecorr.report import ReportError
-from spherecorr.summary import CURVE_THRESHOLDS, similarity_names, summarise
-from spherecorr.tables import Table, percent
+from spherecorr.evaluation.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
+from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.report import ReportError
+from spherecorr.evaluation.summary import CURVE_THRESHOLDS, similarity_names, summarise
+from spherecorr.evaluation.tables import Table, percent
 
 NAN = float("nan")
 

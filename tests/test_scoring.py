@@ -10,11 +10,11 @@ import torch
 
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import read_symmetry
+from spherecorr.evaluation.scoring import ScoringError, score_pairs
 from spherecorr.features import FeatureMap, FeatureSource, SphereMap
 from spherecorr.geometry import pad
 from spherecorr.matching import View, match_views
 from spherecorr.metrics import KAP_PROTOCOLS
-from spherecorr.scoring import ScoringError, score_pairs
 
 SOURCE = FeatureSource("by-hand", 6, 10, 0)
 FRAME = pad((50, 10), 50, 10)  # a strip of five cells of 10 pixels, padded to 5 x 5: the strip is the middle row

@@ -14,9 +14,9 @@ from spherecorr.geometry import pad
 from spherecorr.parallel import Processes
 from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.sphere.mapper import SphereSettings, frame_positions, grid_positions
-from spherecorr.training import draw_images, fit
-from spherecorr.training_data import Annotations, TensorViews
-from spherecorr.training_settings import LossWeights, TrainSettings, learning_rate, preset
+from spherecorr.training.batches import Annotations, TensorViews
+from spherecorr.training.fit import draw_images, fit
+from spherecorr.training.settings import LossWeights, TrainSettings, learning_rate, preset
 
 
 def balls(count: int = 48, side: int = 7, dim: int = 16) -> TensorViews:

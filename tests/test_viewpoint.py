@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.evaluation.viewpoint import azimuth_error, mean_direction, viewpoint_report
 from spherecorr.features import SphereMap
 from spherecorr.geometry import fit
-from spherecorr.viewpoint import azimuth_error, mean_direction, viewpoint_report
 
 AZIMUTHS = np.arange(0, 360, 45)
 

@@ -9,10 +9,10 @@ import numpy as np
 from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.io import to_html
 
-from spherecorr.averages import weighted_average_precision
-from spherecorr.keypoint_table import KeypointTable
-from spherecorr.report import Report
-from spherecorr.summary import kap_entries
+from spherecorr.evaluation.averages import weighted_average_precision
+from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.report import Report
+from spherecorr.evaluation.summary import kap_entries
 
 COLOURS = {"raw": "#ff6e3a", "sphere": "#008df9", "fused": "#8400cd"}
 MORE_COLOURS = ("#009f81", "#9f0162", "#ffc33b", "#a86a1f", "#00c2f9")  # of further alphas

@@ -9,8 +9,8 @@ import argparse
 import json
 from pathlib import Path
 
-from spherecorr.cli_base import add_command, describe_versions, given, progress
-from spherecorr.cli_data import NAMES
+from spherecorr.cli.base import add_command, describe_versions, given, progress
+from spherecorr.cli.data import NAMES
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -32,7 +32,7 @@ def register_train(commands) -> None:
         run_train,
         "Train a sphere mapper for a backbone.\n"
         "The backbone's features stay on disk: at 448 px 1.6 MB a view with dinov2-b, 0.3 MB with mini. A run that\n"
-        "was stopped goes on by the same command. Several GPUs, or processes with --device cpu, share each batch under\n"
+        "was stopped goes on by the same command. Several GPUs, or processes with --device cpu, share each batch:\n"
         "  accelerate launch --multi_gpu --no_python --num_processes 2 spherecorr train ...",
         "spherecorr train data/sphere --data spair data/SPair-71k --backbone dinov2-b --resolution 448 --views 4 \\\n"
         "      --crop square --smallest-crop 0.6 --weights viewpoint=5 --steps 4000 --val spair data/SPair-71k\n"
@@ -128,8 +128,8 @@ def run_train(options: argparse.Namespace) -> None:
     from spherecorr.parallel import join_processes
     from spherecorr.sphere.checkpoint import load_sphere
     from spherecorr.sphere.mapper import SphereSettings
-    from spherecorr.training import fit
-    from spherecorr.training_settings import LossWeights, preset
+    from spherecorr.training.fit import fit
+    from spherecorr.training.settings import LossWeights, preset
 
     if unknown := options.weights.keys() - (known := asdict(LossWeights())).keys():
         raise ValueError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
@@ -198,7 +198,7 @@ def open_views(options: argparse.Namespace, records: list, backbone, views, worl
     """The images to train on; their features are stored first, or their extraction goes on."""
     from spherecorr.extraction import extract, size_on_disk
     from spherecorr.store import INDEX, FeatureStore
-    from spherecorr.training_data import LiveViews, StoredViews
+    from spherecorr.training.batches import LiveViews, StoredViews
 
     if options.live:
         return LiveViews(records, backbone, views.resolution, views.crop, views.smallest_crop)
@@ -215,7 +215,7 @@ def open_validation(options: argparse.Namespace, pairs: list, backbone, resoluti
     """A function that scores a mapper on held-out pairs, whose features are stored first."""
     from spherecorr.extraction import extract
     from spherecorr.store import StoreSettings
-    from spherecorr.validation import validator
+    from spherecorr.training.validation import validator
 
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     folder, settings = options.out / "held-out", StoreSettings(backbone.source, resolution)

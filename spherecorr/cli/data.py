@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli_base import add_command, describe_versions, progress
+from spherecorr.cli.base import add_command, describe_versions, progress
 
 NAMES = "spair, spair-u, renders, ap10k, awa-pose, pf-pascal, pf-willow, freiburg-cars, eth80 or folder"
 COLUMNS = ("split", "images", "pairs", "keypoints", "masks")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli_base import add_command, given, parse_names
+from spherecorr.cli.base import add_command, given, parse_names
 
 
 def register_render(commands) -> None:

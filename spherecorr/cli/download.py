@@ -6,7 +6,7 @@ import argparse
 from contextlib import contextmanager
 from pathlib import Path
 
-from spherecorr.cli_base import add_command
+from spherecorr.cli.base import add_command
 
 
 def register_download(commands) -> None:
@@ -38,7 +38,7 @@ def run_download(options: argparse.Namespace) -> None:
 
 def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
     """Download, unpack, count; a folder that is there is only counted."""
-    from spherecorr.cli_data import check
+    from spherecorr.cli.data import check
     from spherecorr.data.download import address, download_dataset
     from spherecorr.data.registry import DATASETS
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli_base import add_command, given, progress
-from spherecorr.cli_data import NAMES
-from spherecorr.cli_pretrain import find_pictures
+from spherecorr.cli.base import add_command, given, progress
+from spherecorr.cli.data import NAMES
+from spherecorr.cli.pretrain import find_pictures
 
 PICTURES = "pictures"  # in the place of a dataset's name
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from spherecorr.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
-from spherecorr.keypoint_table import KeypointTable
+from spherecorr.evaluation.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
+from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.report import Curve, Figure, Report, ReportError
 from spherecorr.metrics import correct, symmetric_mistake
-from spherecorr.report import Curve, Figure, Report, ReportError
 
 DIFFICULTIES = ("viewpoint_variation", "scale_variation", "truncation", "occlusion")
 CURVE_THRESHOLDS = tuple(np.linspace(0, 0.2, 41).round(3).tolist())

@@ -12,9 +12,9 @@ from torch.nn.functional import normalize
 
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry, symmetry_by_name
+from spherecorr.evaluation.keypoint_table import Fusion, KeypointTable, Padding, Side
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
-from spherecorr.keypoint_table import Fusion, KeypointTable, Padding, Side
 from spherecorr.matching import fuse
 from spherecorr.metrics import KAP_PROTOCOLS, kap_maxima
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli_base import add_command, given, progress
+from spherecorr.cli.base import add_command, given, progress
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -60,7 +60,7 @@ def run_pretrain(options: argparse.Namespace) -> None:
     import numpy as np
 
     from spherecorr.backbones import load_backbone
-    from spherecorr.pretraining import PretrainSettings, begin, distil, save_student, teacher_targets
+    from spherecorr.training.pretraining import PretrainSettings, begin, distil, save_student, teacher_targets
 
     names = ("layers", "architecture", "depth", "start", "resolution", "window", "batch", "steps")
     settings = PretrainSettings(**given(options, *names, "learning_rate", "weight_decay", "seed"))

@@ -16,14 +16,14 @@ from spherecorr.data.check import check_picture
 from spherecorr.data.reading import read_all, read_json
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry
+from spherecorr.evaluation.keypoint_table import Fusion, KeypointTable, Padding, Side, concatenate
+from spherecorr.evaluation.report import Report
+from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.files import write_whole
-from spherecorr.keypoint_table import Fusion, KeypointTable, Padding, Side, concatenate
 from spherecorr.parallel import Processes, join_processes
-from spherecorr.report import Report
-from spherecorr.scoring import score_pairs
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.summary import summarise
 
 THRESHOLDS = (0.1, 0.05, 0.01)
 PROTOCOLS = ("corrected", "authors", "jamais-vu")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli_base import add_command
-from spherecorr.cli_eval import add_options, make_report, write_report
+from spherecorr.cli.base import add_command
+from spherecorr.cli.eval import add_options, make_report, write_report
 
 PUBLISHED_CELLS = 60  # along each side: the grid of the public evaluations, 840 px with patches of 14
 
@@ -32,8 +32,8 @@ def register_reproduce(commands) -> None:
 def run_reproduce(options: argparse.Namespace) -> None:
     """Evaluate the test split on the public evaluations' grid, and compare."""
     from spherecorr.data.registry import open_dataset
+    from spherecorr.evaluation.reproduction import NOTES, compare
     from spherecorr.files import write_whole
-    from spherecorr.reproduction import NOTES, compare
 
     if options.sphere in (None, "none") and not options.store:
         options.backbone = options.backbone or "dinov2-b"

@@ -1,6 +1,6 @@
 """The command line. A command is a function that runs it and one that registers its options.
 
-`app` and `match` are here; the other commands are in the modules `cli_*`.
+`app` and `match` are here; each other command has a module of its name.
 
 Modules are imported inside the commands, so that `spherecorr --help` answers at once.
 """
@@ -13,15 +13,15 @@ import sys
 from pathlib import Path
 
 from spherecorr import __version__
-from spherecorr.cli_base import Parser, add_command, describe_versions, load_models
-from spherecorr.cli_data import register_data
-from spherecorr.cli_download import register_download
-from spherecorr.cli_eval import register_eval
-from spherecorr.cli_extract import register_extract
-from spherecorr.cli_pretrain import register_pretrain
-from spherecorr.cli_render import register_render
-from spherecorr.cli_reproduce import register_reproduce
-from spherecorr.cli_train import register_import, register_train
+from spherecorr.cli.base import Parser, add_command, describe_versions, load_models
+from spherecorr.cli.data import register_data
+from spherecorr.cli.download import register_download
+from spherecorr.cli.eval import register_eval
+from spherecorr.cli.extract import register_extract
+from spherecorr.cli.pretrain import register_pretrain
+from spherecorr.cli.render import register_render
+from spherecorr.cli.reproduce import register_reproduce
+from spherecorr.cli.train import register_import, register_train
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 

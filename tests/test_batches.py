@@ -19,7 +19,7 @@ from spherecorr.features import FeatureSource
 from spherecorr.geometry import mask_to_cells
 from spherecorr.render.dataset import RenderSettings, render_dataset
 from spherecorr.store import FeatureStore, StoreError, StoreSettings
-from spherecorr.training_data import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations, fits
+from spherecorr.training.batches import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations, fits
 
 RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from spherecorr.data.records import PairRecord
+from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureMap
-from spherecorr.scoring import score_pairs
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.summary import summarise
 
 FIGURES = {"kap": ("KAP", "macro"), "pck": ("PCK", "pooled"), "symmetric": ("symmetric mistakes", "pooled")}
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from spherecorr.evaluation.tables import Table, percent
 from spherecorr.files import write_whole
-from spherecorr.tables import Table, percent
 
 # The other averages stand in the files: symmetric mistakes and the like are read over all keypoints, and KAP is defined
 # by category, so its pooled value belongs to the precision-recall curve of all pairs only.

@@ -27,9 +27,9 @@ from spherecorr.sphere.losses import (
 )
 from spherecorr.sphere.mapper import BELOW, SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
-from spherecorr.training_data import Batch, TrainingViews
-from spherecorr.training_run import TrainingRun, read_state
-from spherecorr.training_settings import TrainSettings, learning_rate
+from spherecorr.training.batches import Batch, TrainingViews
+from spherecorr.training.run import TrainingRun, read_state
+from spherecorr.training.settings import TrainSettings, learning_rate
 
 ORDER, STEP = 0, 1  # what chance is drawn for: the order of the images in an epoch, all else in a step
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -56,7 +56,7 @@ def fit(
     Args:
         data: images to draw views of.
         settings: see there.
-        run: folder of the run, see `training_run`; None writes nothing.
+        run: folder of the run, see `training.run`; None writes nothing.
         validate: figures of a mapper by name; the first, the higher the better, decides which is the best.
         start: a mapper of the same shape whose weights are the beginning; random ones by default.
         about: JSON-able entries for the run's `config.json`, such as where the data came from; a run goes on only if

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spherecorr.published import (
+from spherecorr.evaluation.published import (
     BY_CATEGORY,
     CATEGORIES,
     COUNTERPARTS,
@@ -17,8 +17,8 @@ from spherecorr.published import (
     SPHERE,
     CategoryRow,
 )  # fmt: skip
-from spherecorr.report import Report
-from spherecorr.tables import Table, percent
+from spherecorr.evaluation.report import Report
+from spherecorr.evaluation.tables import Table, percent
 
 THRESHOLDS = (0.1, 0.05, 0.01)
 SHORT = {"aeroplane": "aero", "motorbike": "moto", "pottedplant": "plant", "tvmonitor": "tv"}

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from spherecorr.cli_base import add_command, describe_versions, given, load_models, load_sphere_of, progress
-from spherecorr.cli_data import add_dataset
+from spherecorr.cli.base import add_command, describe_versions, given, load_models, load_sphere_of, progress
+from spherecorr.cli.data import add_dataset
 
 VIEWPOINTS = "viewpoints.json"
 
@@ -136,7 +136,7 @@ def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path
         The Report; None in a process that only helps.
     """
     from spherecorr.data.symmetry import read_symmetry
-    from spherecorr.evaluation import EvaluationError, choose_alphas, evaluate, read_pairs, spread
+    from spherecorr.evaluation.evaluate import EvaluationError, choose_alphas, evaluate, read_pairs, spread
     from spherecorr.parallel import join_processes
 
     # What can be refused is refused before features are computed.
@@ -190,7 +190,7 @@ def open_models(options: argparse.Namespace):
     Returns:
         A Backbone or, where one is named, a FeatureStore; and the SphereMapper or None.
     """
-    from spherecorr.evaluation import EvaluationError
+    from spherecorr.evaluation.evaluate import EvaluationError
     from spherecorr.store import FeatureStore
 
     if options.store:
@@ -248,11 +248,11 @@ def run_viewpoints(options: argparse.Namespace, dataset: Any, split: str, out: P
 
     from spherecorr.data.check import check_image
     from spherecorr.data.reading import read_all
-    from spherecorr.evaluation import LEFT_OUT, EvaluationError, spread
+    from spherecorr.evaluation.evaluate import LEFT_OUT, EvaluationError, spread
+    from spherecorr.evaluation.tables import Table, percent
+    from spherecorr.evaluation.viewpoint import evaluate_viewpoints
     from spherecorr.files import write_whole
     from spherecorr.parallel import join_processes
-    from spherecorr.tables import Table, percent
-    from spherecorr.viewpoint import evaluate_viewpoints
 
     broken: list[str] | None = [] if options.skip_broken else None
     found = [image for image in dataset.images(split, broken) if image.viewpoint is not None]

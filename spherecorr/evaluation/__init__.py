@@ -1,0 +1,1 @@
+"""Evaluation: matches of a dataset -> figures that can be compared."""

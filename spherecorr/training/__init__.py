@@ -1,0 +1,1 @@
+"""Training: a sphere mapper on frozen features, and a small backbone."""
