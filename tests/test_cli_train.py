@@ -268,6 +268,8 @@ def test_a_trained_sphere_serves_the_match_command(folder, run, tmp_path, capsys
         ("train", ["--data", "spare", "nowhere"], "There is no dataset 'spare'"),
         ("train", ["--split", "test"], "test.txt' is missing."),
         ("train", ["--val", "renders", "nowhere"], "There is no folder 'nowhere'."),
+        ("train", ["--val", "folder", "{pictures}"], "--val takes a dataset with pairs; a folder has none."),
+        ("train", ["--depth", "0"], "A mapper has one transformer block or more; got 0."),
         ("train", ["--weights", "viewpoint"], "weights are written as viewpoint=5,surface=1; got 'viewpoint'"),
         ("train", ["--weights", "colour=1"], "There is no loss 'colour'; there are reconstruction, viewpoint"),
         ("train", ["--weights", "viewpoint=-1"], "A loss's weight is 0 or more"),
@@ -283,6 +285,9 @@ def test_a_trained_sphere_serves_the_match_command(folder, run, tmp_path, capsys
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing_behind(run, tmp_path, command, arguments, message):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "viewpoints.csv").write_text("image,category,azimuth\n")
+    arguments = [argument.format(pictures=tmp_path / "pictures") for argument in arguments]
     code, _, error = run(command, tmp_path / "out", *arguments)
     said = [line for line in error.splitlines() if line.startswith("spherecorr: ")]
     assert code == 2 and len(said) == 1 and message in said[0]

@@ -136,7 +136,7 @@ def run_train(options: argparse.Namespace) -> None:
     dataset = open_dataset(*options.data, options.masks)
     split = options.split or ("all" if dataset.splits == ("all",) else "trn")
     records = dataset.images(split)
-    pairs = open_dataset(*options.val).pairs(options.val_split) if options.val else []
+    pairs = find_pairs(options)
     world = join_processes(options.device)
     there = find_store(options)
     backbone = load_backbone(options.backbone or there.settings.source, device=str(world.device))
@@ -161,6 +161,18 @@ def run_train(options: argparse.Namespace) -> None:
     fit(data, settings, options.out, validate=validate, start=start, about=about, device=options.device)
     if world.main:
         report_run(options.out)
+
+
+def find_pairs(options: argparse.Namespace) -> list:
+    """The held-out pairs that the options name; none without --val."""
+    from spherecorr.data.registry import open_dataset
+
+    if not options.val:
+        return []
+    dataset = open_dataset(*options.val)
+    if not hasattr(dataset, "pairs"):
+        raise ValueError(f"--val takes a dataset with pairs; {dataset.title} has none.")
+    return dataset.pairs(options.val_split)
 
 
 def find_store(options: argparse.Namespace):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from spherecorr.files import write_whole
+from spherecorr.files import naming, write_whole
 from spherecorr.sphere.checkpoint import save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 
@@ -51,7 +51,8 @@ class TrainingRun:
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         """Add a line to `metrics.jsonl`, and to TensorBoard's files where it is installed."""
-        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+        path = self.folder / METRICS
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         self._board = self._board or _tensorboard(self.folder, step)
         if self._board:
