@@ -75,7 +75,7 @@ _MINI_NOTE = "mini knows objects that this project rendered; photographs want DI
 BACKBONES: dict[str, BackboneInfo] = {
     info.name: info
     for info in (
-        BackboneInfo("mini", "mini-backbone", "mini", 3.0, 16, 192, _APACHE, shipped=True, note=_MINI_NOTE),
+        BackboneInfo("mini", "mini-backbone", "mini", 3.9, 16, 192, _APACHE, shipped=True, note=_MINI_NOTE),
         BackboneInfo("dinov2-s", "vit_small_patch14_dinov2.lvd142m", "DINOv2 ViT-S/14", 22.1, 14, 384, _APACHE),
         BackboneInfo("dinov2-b", "vit_base_patch14_dinov2.lvd142m", "DINOv2 ViT-B/14", 86.6, 14, 768, _APACHE),
         BackboneInfo("dinov2-l", "vit_large_patch14_dinov2.lvd142m", "DINOv2 ViT-L/14", 304.4, 14, 1024, _APACHE),
