@@ -93,7 +93,7 @@ DATASETS = {
         DatasetInfo(
             "renders",
             "renders of `spherecorr render`",
-            ("spair", "SPair71k"),
+            ("spair", "Renders"),
             "as written",
             "yours",
             masks=True,

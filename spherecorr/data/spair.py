@@ -139,6 +139,12 @@ class SPair71k:
         return check_record(record, path)
 
 
+class Renders(SPair71k):
+    """What `spherecorr render` writes; the files differ by what they tell more."""
+
+    title = "renders"
+
+
 class SPairU(SPair71k):
     """SPair-71k's test images with points on other parts.
 
