@@ -18,11 +18,11 @@ from PIL import Image
 from test_report import by_hand
 from timm.models import save_for_hf
 
-from spherecorr import evaluation
 from spherecorr.backbones import load_backbone
 from spherecorr.cli import main
 from spherecorr.data.registry import DATASETS
 from spherecorr.data.spair import SPair71k
+from spherecorr.evaluation import evaluate as evaluation
 from spherecorr.evaluation.evaluate import evaluate
 from spherecorr.evaluation.published import BY_CATEGORY, CATEGORIES, PER_IMAGE, RAW, SPHERE
 from spherecorr.evaluation.reproduction import compare, published_change, signature
@@ -211,7 +211,8 @@ def test_pairs_are_told_apart_by_their_difficulty(folder, run, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from spherecorr import cli, evaluation
+from spherecorr import cli
+from spherecorr.evaluation import evaluate as evaluation
 
 calls, score = [], evaluation.score_pairs
 
@@ -243,7 +244,8 @@ def test_a_killed_evaluation_goes_on(folder, run, tmp_path, monkeypatch):
 TWO = """
 import os, sys
 from pathlib import Path
-from spherecorr import cli, evaluation
+from spherecorr import cli
+from spherecorr.evaluation import evaluate as evaluation
 
 mine, score = [], evaluation.score_pairs
 
@@ -394,7 +396,7 @@ def test_raw_features_of_dinov2_are_set_against_its_row():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--split", "train"], "There is no split 'train'; SPair-71k has trn, val, test."),
+        (["--split", "train"], "There is no split 'train'; renders has trn, val, test."),
         (["--split", "val"], "val.txt' is missing."),
         (["--alpha", "1.5"], "alpha is the sphere's share and must lie between 0 and 1; got 1.5."),
         (["--alpha", "x"], "numbers are written as 0.2,0.5; got 'x'"),

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 import spherecorr
-from spherecorr import evaluation
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import read_symmetry
+from spherecorr.evaluation import evaluate as evaluation
 from spherecorr.evaluation.evaluate import EvaluationError, choose_alphas, evaluate, read_pairs, spread
 from spherecorr.evaluation.report import ReportError
 from spherecorr.evaluation.scoring import ScoringError
