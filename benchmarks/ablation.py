@@ -51,7 +51,7 @@ BASE_WEIGHTS = LossWeights(**NONE | {"viewpoint": 0.1, "orientation": 0.1}, surf
 SURFACE_ALONE = LossWeights(**NONE, surface=1.0)
 PAPER, PAPER_LED = LossWeights(), LossWeights(viewpoint=5.0)
 BASE_SPHERE = {"positions": "frame", "width": 128, "depth": 3}
-BASE_TRAINING = {"batch": 48, "tokens": 196}
+BASE_TRAINING = {"batch": 48, "tokens": 64, "object_odds": 8.0, "precision": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Row:
 
 
 ROWS = {
-    "base": Row("base: positions, surface 1, background 0.3, viewpoint 0.1, orientation 0.1"),
+    "base": Row("base: surface 1, background 0.3, viewpoint and orientation 0.1, 64 patches, odds 8"),
     "no-positions": Row("no positions", sphere={"positions": "none"}),
     "paper": Row("the paper's four losses and weights", (PAPER,)),
     "paper-led": Row("the paper's four losses, viewpoint 5", (PAPER_LED,)),
@@ -88,8 +88,10 @@ ROWS = {
     "depth-5": Row("depth 5", sphere={"depth": 5}),
     "width-64": Row("width 64", sphere={"width": 64}),
     "width-192": Row("width 192", sphere={"width": 192}),
-    "tokens-98": Row("98 patches of an image in a step", training={"tokens": 98}),
-    "tokens-392": Row("392 patches of an image in a step", training={"tokens": 392}),
+    "equal-odds": Row("64 patches, object and background by chance", training={"object_odds": 1.0}),
+    "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "object_odds": 1.0}),
+    "tokens-32": Row("32 patches, half the work", training={"tokens": 32}),
+    "muon": Row("Muon for the blocks' matrices", training={"optimiser": "muon"}),
     "constant-rate": Row("constant learning rate", training={"schedule": "constant"}),
 }
 SCORES = ("median_angle", "wrong_side", "wrong_end", "pck", "kap", "symmetric", "of_ceiling")

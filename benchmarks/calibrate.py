@@ -11,11 +11,12 @@ Every keypoint that a source shows is matched as the app does it, within the tar
   than to the keypoint (where the target hides the keypoint, the twin alone decides). Beside it stands whether the raw
   match is wrong at all, which it also is where the target hides the keypoint.
 
-The rule: of 10, 15, ... 90 degrees the threshold of the highest F1 on `val`, the smallest of equals; first
-`visible_angle`, then with it `symmetric_angle`, as a point that is called not visible is not called a mistake. The two
-are then measured once on `test`, by the flags of `match_views` itself. "All" flags every keypoint: where its F1 is not
-beaten, the flag says nothing, or F1 is the wrong rule, as where most keypoints are hidden. Then `--rule informedness`
-takes the highest recall less the share of false alarms, which is 0 for "all". Prints Markdown and, last, JSON.
+The rule: of 10, 15, ... 90 degrees the threshold of the highest F1 on `val`, the smallest of equals: `visible_angle`
+and `mirror_angle`, for a sphere that was taught true directions. What `symmetric_angle` would do in the place of
+`mirror_angle` stands beside it. The two are then measured once on `test`, by the flags of `match_views` itself. "All"
+flags every keypoint: where its F1 is not beaten, the flag says nothing, or F1 is the wrong rule, as where most
+keypoints are hidden. Then `--rule informedness` takes the highest recall less the share of false alarms, which is 0 for
+"all". Prints Markdown and, last, JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from held_out import HeldOut, features_folder, open_models, open_split, parser_f
 from spherecorr.data.records import PairRecord, twin_name
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import FeatureMap, estimate_foreground
-from spherecorr.matching import Ranked, View, match_views
+from spherecorr.matching import MIRROR_MARGIN, Ranked, View, match_views, mirror_angles
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.sphere.mapper import SphereMapper
 
@@ -39,12 +40,13 @@ HIDDEN = (np.nan, np.nan)
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Keypoints `[N]` that sources show: angles in degrees, the app's flags, and what is true."""
+    """Keypoints `[N]` that sources show: angles in degrees, the app's flags, those by other angles, the truth."""
 
     nearest_angle: np.ndarray
     raw_angle: np.ndarray
     visible: np.ndarray
     flagged: np.ndarray
+    by_mirror: dict[int, np.ndarray]
     hidden: np.ndarray
     mistake: np.ndarray
     wrong: np.ndarray
@@ -67,19 +69,30 @@ def judge(pair: PairRecord, names: list[str], ranked: Ranked) -> tuple[np.ndarra
     return np.isnan(truth[:, 0]), symmetric_mistake(error, twin_error, pixels), ~correct(error, pixels)
 
 
-def match_all(held: HeldOut, mapper: SphereMapper, **angles: float) -> Judged:
-    """Match every pair as the app does, with these thresholds of its flags."""
+def match_all(
+    held: HeldOut, mapper: SphereMapper, visible_angle: float | None = None, mirror_angle: float | None = None
+) -> Judged:
+    """Match every pair as the app does, with these thresholds of its flags, or those of the sphere."""
+    settings = mapper.settings
+    visible_angle = settings.visible_angle if visible_angle is None else visible_angle
+    mirror_angle = settings.mirror_angle if mirror_angle is None else mirror_angle
     views = {key: app_view(held.features[key], mapper) for key in held.images}
-    columns = []
+    columns, mirrored = [], {angle: [] for angle in ANGLES}
     for pair in held.pairs:
         names = [name for name, point in pair.source.keypoints.items() if point]
         if not names:
             continue
+        source, target = views[pair.source.id], views[pair.target.id]
         points = [pair.source.keypoints[name] for name in names]
-        result = match_views(views[pair.source.id], views[pair.target.id], points, **angles)
+        result = match_views(source, target, points, visible_angle=visible_angle, mirror_angle=mirror_angle)
         flags = result.nearest_angle, result.raw_angle, result.visible, result.symmetric_mistake
         columns.append((*flags, *judge(pair, names, result.raw)))
-    return Judged(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+        cells, found = source.features.framing.to_cell(points), target.features.framing.to_cell(result.raw.xy[:, 0])
+        angles = mirror_angles(source.sphere.points, target.sphere.points, cells, found)
+        for angle, flagged in mirrored.items():
+            flagged.append((angles <= angle) & (angles + MIRROR_MARGIN < result.raw_angle))
+    *flags, hidden, mistake, wrong = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Judged(*flags, {angle: np.concatenate(part) for angle, part in mirrored.items()}, hidden, mistake, wrong)
 
 
 def quality(flagged: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -118,14 +131,15 @@ def choose(judged: Judged, rule: str) -> tuple[int, int, list[Table]]:
     title = f"Not visible: above {visible_angle} degrees ({percent(hidden.mean())} % of {len(hidden)} keypoints)"
     tables = [Table(title, ("above", "flagged", *columns), rows)]
     flags = {angle: (judged.nearest_angle <= visible_angle) & (judged.raw_angle > angle) for angle in ANGLES}
-    symmetric_angle = best_angle(flags, mistake, rule)
+    columns = (*columns, *(f"wrong: {name}" for name in columns))
     rows = sweep(everything | {str(angle): flag for angle, flag in flags.items()}, mistake, wrong)
-    title = (
-        f"Likely symmetric mistake: above {symmetric_angle} degrees ({percent(mistake.mean())} % of the raw matches; "
-        f"{percent(wrong.mean())} % are wrong)"
-    )
-    columns = ("above", "flagged", *columns, *(f"wrong: {name}" for name in columns))
-    return visible_angle, symmetric_angle, [*tables, Table(title, columns, rows)]
+    shares = f"{percent(mistake.mean())} % of the raw matches; {percent(wrong.mean())} % are wrong"
+    title = f"Symmetric mistake by distance alone, beyond `symmetric_angle` ({shares})"
+    tables.append(Table(title, ("above", "flagged", *columns), rows))
+    mirror_angle = best_angle(judged.by_mirror, mistake, rule)
+    rows = sweep({str(angle): flag for angle, flag in judged.by_mirror.items()}, mistake, wrong)
+    title = f"Likely symmetric mistake: within {mirror_angle} degrees of the mirror image ({shares})"
+    return visible_angle, mirror_angle, [*tables, Table(title, ("within", "flagged", *columns), rows)]
 
 
 def main() -> None:
@@ -141,14 +155,14 @@ def main() -> None:
             open_split(options.renders, split, backbone, mapper.settings.resolution, folder, options.limit)
             for split in (options.choose_on, options.measure_on)
         )
-        visible_angle, symmetric_angle, tables = choose(match_all(chosen_on, mapper), options.rule)
-        judged = match_all(measured_on, mapper, visible_angle=visible_angle, symmetric_angle=symmetric_angle)
+        visible_angle, mirror_angle, tables = choose(match_all(chosen_on, mapper), options.rule)
+        judged = match_all(measured_on, mapper, visible_angle, mirror_angle)
     for table in tables:
         print(table.markdown() + "\n")
     result = {
         "sphere": options.sphere,
         "visible_angle": visible_angle,
-        "symmetric_angle": symmetric_angle,
+        "mirror_angle": mirror_angle,
         "keypoints": len(judged.hidden),
         "not visible": quality(~judged.visible, judged.hidden) | {"true": float(judged.hidden.mean())},
         "symmetric mistake": quality(judged.flagged, judged.mistake) | {"true": float(judged.mistake.mean())},

@@ -119,7 +119,8 @@ def finetune(
         mapper.settings,
         LossWeights(**options.weights),
         steps=options.finetune,
-        tokens=196,
+        tokens=64,
+        object_odds=8.0,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )

@@ -17,6 +17,8 @@ from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
 from spherecorr.sphere.mapper import SphereMapper
 
+MIRROR_MARGIN = 10.0  # degrees by which a match must be nearer to a point's mirror image than to the point
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -196,6 +198,20 @@ def cycle_error(source: View, target: View, points: np.ndarray, rows: Tensor, al
     return np.where(np.isneginf(scores[:, 0]) | np.isneginf(back_scores[:, 0]), np.nan, error)
 
 
+def mirror_angles(source: Tensor, target: Tensor, cells: np.ndarray, matches: np.ndarray) -> np.ndarray:
+    """Degrees `[N]` between the mirror image (y exchanged: left and right) of each cell's sphere point and its match's.
+
+    Args:
+        source: unit vectors `[3, H, W]`.
+        target: likewise, of the other image.
+        cells: (column, row) `[N, 2]` in the source.
+        matches: (column, row) `[N, 2]` in the target.
+    """
+    mirrored = source[:, cells[:, 1], cells[:, 0]] * source.new_tensor([1.0, -1.0, 1.0])[:, None]
+    cosine = (mirrored * target[:, matches[:, 1], matches[:, 0]]).sum(dim=0)
+    return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).cpu().numpy()
+
+
 def match(
     source: FeatureMap,
     target: FeatureMap,
@@ -232,6 +248,7 @@ def match(
         k=k,
         soft_window=soft_window,
         symmetric_angle=settings.symmetric_angle,
+        mirror_angle=settings.mirror_angle,
         visible_angle=settings.visible_angle,
     )
 
@@ -245,6 +262,7 @@ def match_views(
     k: int = 1,
     soft_window: int | None = None,
     symmetric_angle: float = 60.0,
+    mirror_angle: float | None = None,
     visible_angle: float = 40.0,
 ) -> MatchResult:
     """`match` for images whose sphere maps and foregrounds are already at hand; the same errors.
@@ -257,6 +275,7 @@ def match_views(
         k: how many ranked matches per point.
         soft_window: see `match`.
         symmetric_angle: degrees, see `SphereSettings`.
+        mirror_angle: degrees or None, see `SphereSettings`.
         visible_angle: degrees, see `SphereSettings`.
     """
     points = source.features.framing.check_points(points)
@@ -284,6 +303,11 @@ def match_views(
     raw_angle = angles[torch.arange(len(cells)), best_raw[:, 1], best_raw[:, 0]].cpu().numpy()
     nearest_angle = angles.flatten(1).min(dim=1).values.cpu().numpy()
     visible = nearest_angle <= visible_angle
+    if mirror_angle is None:
+        mistake = visible & (raw_angle > symmetric_angle)
+    else:
+        to_twin = mirror_angles(source.sphere.points, target.sphere.points, cells, best_raw)
+        mistake = (to_twin <= mirror_angle) & (to_twin + MIRROR_MARGIN < raw_angle) & np.isfinite(raw.score[:, 0])
     return MatchResult(
         points,
         raw,
@@ -293,6 +317,6 @@ def match_views(
         fused_cycle=cycle_error(source, target, points, fused_rows, alpha),
         raw_angle=raw_angle,
         nearest_angle=nearest_angle,
-        symmetric_mistake=visible & (raw_angle > symmetric_angle),
+        symmetric_mistake=mistake,
         visible=visible,
     )

@@ -110,7 +110,7 @@ def test_train_writes_a_sphere_that_tells_how_it_was_made(folder, run, tmp_path)
     assert config["training"]["weights"] == dataclasses.asdict(LossWeights(viewpoint=2, surface=1))
     assert (config["training"]["images"], config["training"]["steps"], config["training"]["seed"]) == (6, 60, 7)
     assert config["data"] == {
-        "name": "renders", "split": "trn", "resolution": 64, "crop": "whole", "smallest_crop": 1.0, "views": 1,
+        "names": ["renders"], "splits": ["trn"], "resolution": 64, "crop": "whole", "smallest_crop": 1.0, "views": 1,
         "live": False,
     }  # fmt: skip
     assert "spherecorr" in config["versions"] and "metrics" not in config
@@ -187,7 +187,7 @@ def one_thread():
 
 def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_thread):
     options = ["--views", "2", "--smallest-crop", "0.7", "--tokens", "10", "--weights", "surface=1,background=1"]
-    options += ["--val", "renders", str(folder / "renders")]
+    options += ["--val", "renders", str(folder / "renders"), "--object-odds", "3", "--optimiser", "muon"]
     options += ["--log-every", "5", "--save-every", "10", "--validate-every", "20"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run("train", whole, *options)[0] == 0
@@ -207,7 +207,8 @@ def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_t
 def test_two_processes_train_as_one(run, tmp_path, capsys):
     """By the line that the help shows: on their halves of each batch, the losses and the weights of one process."""
     pytest.importorskip("accelerate")
-    options = ["--weights", "surface=1,background=1", "--tokens", "10", "--steps", "20", "--log-every", "5"]
+    options = ["--weights", "orientation=1,surface=1,background=1", "--tokens", "10", "--object-odds", "3"]
+    options += ["--steps", "20", "--log-every", "5"]
     options += ["--save-every", "10", "--validate-every", "20"]
     (line,) = re.findall(r"accelerate launch .*(?= \.\.\.)", helps("train", capsys))
     launch, rest = line.split("launch")
@@ -232,6 +233,26 @@ def test_training_takes_a_store_that_is_there(folder, run, tmp_path):
     assert not (tmp_path / "run" / "features").exists()
     code, _, error = run("train", tmp_path / "other", "--store", str(store), "--crop", "whole", "--views", "1")
     assert code == 2 and "square" in error and not (tmp_path / "other").exists()
+
+
+def test_several_datasets_are_trained_as_one(folder, run, tmp_path):
+    """Each with its own store; the mapper knows the categories of both."""
+    more = tmp_path / "more"
+    assert main(["render", str(more), *RENDER, "--categories", "dog,horse"]) == 0
+    assert run("train", tmp_path / "run", "--data", "renders", str(more), "--steps", "5")[0] == 0
+    assert {path.name for path in (tmp_path / "run").glob("features*")} == {"features", "features2"}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["names"] == ["renders", "renders"] and config["training"]["images"] == 12
+    mapper = load_sphere(tmp_path / "run" / "last", device="cpu")
+    assert mapper.settings.categories == ("car", "dog", "horse")
+
+    stores = [tmp_path / "run" / name for name in ("features", "features2")]
+    again = ["--data", "renders", str(more), "--steps", "5", "--store", str(stores[0])]
+    code, _, error = run("train", tmp_path / "again", *again)
+    assert code == 2 and "There are 2 --data and 1 --store; each has its own." in error
+    assert run("train", tmp_path / "again", *again, "--store", str(stores[1]))[0] == 0
+    for name in ("last/model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
 def test_fresh_views_need_no_store(run, tmp_path):

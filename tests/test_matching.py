@@ -256,6 +256,28 @@ def test_flags_follow_their_angles():
     assert not match_views(source, target, points, symmetric_angle=180).symmetric_mistake[0]
 
 
+@pytest.mark.parametrize(
+    ("found", "flagged"),
+    [
+        ((0, -1, 0), True),  # the right side, taken for the left one
+        ((0, -0.8, 0.6), True),  # 37 degrees beside it
+        ((0, -0.6, 0.8), False),  # 53 degrees
+        ((0, 1, 0), False),  # the left side itself
+        ((0, 0, -1), False),  # just some other part
+    ],
+)
+def test_a_sphere_that_knows_left_flags_matches_near_the_mirror_image(found, flagged):
+    source, target = car([WHEEL], [(0, 1, 0)]), car([WHEEL], [found])
+    result = match_views(source, target, [centre(0, 0)], mirror_angle=40)
+    assert result.symmetric_mistake.tolist() == [flagged]
+
+
+def test_a_part_on_the_symmetry_plane_has_no_twin_to_be_taken_for():
+    middle = unit(1, 0.05, 0)  # 5.7 degrees from its mirror image
+    source, target = car([WHEEL], [middle]), car([WHEEL], [unit(1, -0.05, 0)])
+    assert not match_views(source, target, [centre(0, 0)], mirror_angle=40).symmetric_mistake[0]
+
+
 def test_what_the_foreground_hides_is_not_visible():
     source, target = two_cars()
     hidden = replace(target, foreground=np.array([[True, True, False]]))

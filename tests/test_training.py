@@ -15,7 +15,8 @@ from spherecorr.parallel import Processes
 from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.sphere.mapper import SphereSettings, frame_positions, grid_positions
 from spherecorr.training.batches import Annotations, TensorViews
-from spherecorr.training.fit import draw_images, fit
+from spherecorr.training.fit import Trainer, draw_images, fit
+from spherecorr.training.optimisers import MUON_RATE, make_optimisers, set_learning_rate
 from spherecorr.training.settings import LossWeights, TrainSettings, learning_rate, preset
 
 
@@ -47,6 +48,7 @@ def everything(data: TensorViews):
 
 SETTINGS = TrainSettings(SphereSettings(16, width=32), steps=100, batch=16, tokens=0)
 ALL_LOSSES = LossWeights(1, 1, 1, 1, 1, 1)
+ALONE = Processes(0, 1, torch.device("cpu"))
 
 
 def only(name: str) -> LossWeights:
@@ -134,6 +136,67 @@ def test_every_image_has_its_turn_before_any_has_a_second():
     drawn = torch.cat([draw_images(8, settings, step) for step in range(8)]).reshape(5, 8)
     assert torch.equal(drawn.sort(dim=1).values, torch.arange(8).expand(5, -1))
     assert len({tuple(order.tolist()) for order in drawn}) == 5
+
+
+# Patches of a step
+
+
+def draw(odds: float, tokens: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether each of the drawn patches `[48, tokens]` lies on the ball, and which they are."""
+    data = balls()
+    settings = replace(SETTINGS, batch=len(data), tokens=tokens, object_odds=odds)
+    batch = everything(data)
+    cells = Trainer(data, settings, ALONE, None).draw_cells(batch, torch.Generator().manual_seed(seed))
+    return batch.take(cells).mask, cells
+
+
+def test_no_patch_is_drawn_twice_and_each_image_has_its_own():
+    _, cells = draw(odds=4, tokens=30)
+    assert cells.shape == (48, 30) and all(len(set(row)) == 30 for row in cells.tolist())
+    assert len({frozenset(row) for row in cells.tolist()}) == 48
+
+
+def test_with_equal_odds_the_object_gets_its_share_of_the_patches():
+    share = everything(balls()).mask.float().mean()
+    assert draw(odds=1, tokens=20)[0].float().mean() == pytest.approx(float(share), abs=0.05)  # of 960 patches
+
+
+def test_with_high_odds_the_object_comes_first():
+    on_ball = int(everything(balls()).mask[0].sum())  # 29 of 49
+    assert draw(odds=1e6, tokens=on_ball)[0].all()
+    assert draw(odds=1e6, tokens=on_ball + 5)[0].sum(dim=1).eq(on_ball).all()
+
+
+def test_all_that_belongs_to_a_patch_is_taken_with_it():
+    batch = everything(balls(2))
+    few = batch.take(torch.tensor([[3, 0], [24, 24]]))
+    for name in ("features", "mask", "background", "directions"):
+        assert torch.equal(getattr(few, name)[0], getattr(batch, name)[0, [3, 0]])
+        assert torch.equal(getattr(few, name)[1], getattr(batch, name)[1, [24, 24]])
+    assert few.azimuth is batch.azimuth
+
+
+# Optimisers
+
+
+def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest():
+    settings = replace(SETTINGS, optimiser="muon")
+    trainer = Trainer(balls(8), settings, ALONE, None)
+    muon, adamw = (
+        {id(p) for group in optimiser.param_groups for p in group["params"]} for optimiser in trainer.optimisers
+    )
+    names = {name for name, parameter in trainer.mapper.named_parameters() if id(parameter) in muon}
+    assert names == {f"blocks.0.{name}.weight" for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")}
+    assert not muon & adamw and muon | adamw == set(map(id, trainer.modules.parameters()))
+    set_learning_rate(trainer.optimisers, 2e-3)
+    assert [o.param_groups[0]["lr"] for o in trainer.optimisers] == [2e-3 * MUON_RATE, 2e-3]
+    assert len(make_optimisers(trainer.mapper, trainer.prototypes, SETTINGS)) == 1
+
+
+def test_muon_learns_the_surface(tmp_path):
+    fit(balls(), replace(SETTINGS, weights=only("surface"), optimiser="muon"), tmp_path)
+    first, last = metrics(tmp_path)
+    assert last["surface"] < 0.5 * first["surface"]
 
 
 def test_the_learning_rate_rises_and_falls():
@@ -279,6 +342,7 @@ def test_processes_share_a_batch_in_order():
         ({"steps": 0}, "Steps, batch, triplets and log_every are 1 or more"),
         ({"batch": 0}, "Steps, batch, triplets and log_every are 1 or more"),
         ({"tokens": -1}, "tokens 0 or more"),
+        ({"object_odds": 0}, "The odds of a patch on the object are above 0; got 0."),
         ({"save_every": 75}, "save_every is a multiple of log_every"),
         ({"validate_every": 0}, "validate_every of save_every"),
     ],

@@ -41,7 +41,12 @@ def register_train(commands) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the run: checkpoints, metrics, state")
     parser.add_argument(
-        "--data", nargs=2, required=True, metavar=("NAME", "ROOT"), help=f"dataset with viewpoints and masks: {NAMES}"
+        "--data",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("NAME", "ROOT"),
+        help=f"dataset with viewpoints and masks, given again for more of them: {NAMES}",
     )
     parser.add_argument(
         "--split", help="of the data; its pairs' sources are taken (default: trn; of data that are not split, all)"
@@ -70,9 +75,13 @@ def register_train(commands) -> None:
     parser.add_argument("--steps", type=int, help="of the optimiser (default: 2000)")
     parser.add_argument("--batch", type=int, help="images in a step (default: 48)")
     parser.add_argument("--tokens", type=int, help="patches of an image in a step; 0 takes all (default: 256)")
+    parser.add_argument(
+        "--object-odds", type=float, metavar="X", help="a patch on the object is so many times likelier (default: 1.0)"
+    )
     parser.add_argument("--triplets", type=int, help="per image and step (default: 32)")
     parser.add_argument("--learning-rate", type=float, help="the highest (default: 0.001)")
-    parser.add_argument("--weight-decay", type=float, help="of AdamW (default: 0.01)")
+    parser.add_argument("--optimiser", choices=("adamw", "muon"), help="muon wants fewer steps (default: adamw)")
+    parser.add_argument("--weight-decay", type=float, help="of the optimiser (default: 0.01)")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of matrix products (default: fp32)")
     parser.add_argument("--seed", type=int, help="of everything (default: 0)")
     parser.add_argument("--log-every", type=int, metavar="STEPS", help="a line of metrics (default: 50)")
@@ -86,7 +95,12 @@ def register_train(commands) -> None:
 def add_view_options(parser: argparse.ArgumentParser) -> None:
     """What the mapper is trained on: views of the images, stored or fresh."""
     parser.add_argument(
-        "--store", type=Path, metavar="FOLDER", help="features of `spherecorr extract --labels` (default: OUT/features)"
+        "--store",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="features of `spherecorr extract --labels`, one for each --data (default: OUT/features, ...)",
     )
     parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
     parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
@@ -133,9 +147,9 @@ def run_train(options: argparse.Namespace) -> None:
 
     if unknown := options.weights.keys() - (known := asdict(LossWeights())).keys():
         raise ValueError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
-    dataset = open_dataset(*options.data, options.masks)
-    split = options.split or ("all" if dataset.splits == ("all",) else "trn")
-    records = dataset.images(split)
+    datasets = [open_dataset(name, root, options.masks) for name, root in options.data]
+    splits = [options.split or ("all" if dataset.splits == ("all",) else "trn") for dataset in datasets]
+    records = [dataset.images(split) for dataset, split in zip(datasets, splits, strict=True)]
     pairs = find_pairs(options)
     world = join_processes(options.device)
     there = find_store(options)
@@ -145,16 +159,16 @@ def run_train(options: argparse.Namespace) -> None:
     names = ("positions", "width", "depth", "alpha")
     shape = given(options, *names)
     sphere = SphereSettings(backbone.source.dim, source=backbone.source, resolution=views.resolution, **shape)
-    settings = preset(options.preset, sphere, len(records))
-    names = ("steps", "batch", "tokens", "triplets", "learning_rate", "weight_decay", "precision", "seed")
-    names = (*names, "log_every", "save_every", "validate_every")
+    settings = preset(options.preset, sphere, sum(map(len, records)))
+    names = ("steps", "batch", "tokens", "object_odds", "triplets", "learning_rate", "optimiser", "weight_decay")
+    names = (*names, "precision", "seed", "log_every", "save_every", "validate_every")
     settings = replace(settings, weights=replace(settings.weights, **options.weights), **given(options, *names))
 
     data = open_views(options, records, backbone, views, world)
     validate = open_validation(options, pairs, backbone, views.resolution) if pairs and world.main else None
     seen = {name: getattr(views, name) for name in ("resolution", "crop", "smallest_crop", "views")}
     about = {
-        "data": {"name": options.data[0], "split": split, **seen, "live": options.live},
+        "data": {"names": [name for name, _ in options.data], "splits": splits, **seen, "live": options.live},
         **given(options, "start"),
         "versions": describe_versions(),
     }
@@ -176,11 +190,14 @@ def find_pairs(options: argparse.Namespace) -> list:
 
 
 def find_store(options: argparse.Namespace):
-    """The store that is named and there already, or None."""
+    """The first store that is named and there already, or None."""
     from spherecorr.store import INDEX, FeatureStore
 
-    if options.store and (options.store / INDEX).is_file():
-        return FeatureStore(options.store)
+    if options.store and len(options.store) != len(options.data):
+        raise ValueError(f"There are {len(options.data)} --data and {len(options.store)} --store; each has its own.")
+    for folder in options.store:
+        if (folder / INDEX).is_file():
+            return FeatureStore(folder)
     if not options.backbone:
         raise ValueError("Name the backbone with --backbone, or with --store a store that is there.")
     return None
@@ -197,7 +214,7 @@ def view_settings(options: argparse.Namespace, backbone, there):
         cuts.setdefault("crop", "square")
     if there:
         wanted = replace(there.settings, source=backbone.source, labels=True, **cuts)
-        FeatureStore(options.store, wanted)  # refuses others, in one sentence
+        FeatureStore(there.folder, wanted)  # refuses others, in one sentence
         return wanted
     if options.preset == "paper":
         cuts = {"crop": "resized", "views": 10, **cuts}
@@ -206,21 +223,35 @@ def view_settings(options: argparse.Namespace, backbone, there):
     return StoreSettings(backbone.source, labels=True, **{"resolution": 448, **given(options, "seed"), **cuts})
 
 
-def open_views(options: argparse.Namespace, records: list, backbone, views, world):
-    """The images to train on; their features are stored first, or their extraction goes on."""
+def open_views(options: argparse.Namespace, records: list[list], backbone, views, world):
+    """The images of all datasets to train on."""
+    from spherecorr.training.batches import JoinedViews, LiveViews
+
+    categories = sorted({record.category for part in records for record in part})
+    if options.live:
+        images = [record for part in records for record in part]
+        return LiveViews(images, backbone, views.resolution, views.crop, views.smallest_crop, categories)
+    names = ["features", *(f"features{number}" for number in range(2, len(records) + 1))]
+    folders = options.store or [options.out / name for name in names]
+    parts = [
+        store_views(part, folder, categories, backbone, views, world)
+        for part, folder in zip(records, folders, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else JoinedViews(parts)
+
+
+def store_views(records: list, folder: Path, categories: list[str], backbone, views, world):
+    """Views of one dataset, from its store; the features are stored first, or their extraction goes on."""
     from spherecorr.extraction import extract, size_on_disk
     from spherecorr.store import INDEX, FeatureStore
-    from spherecorr.training.batches import LiveViews, StoredViews
+    from spherecorr.training.batches import StoredViews
 
-    if options.live:
-        return LiveViews(records, backbone, views.resolution, views.crop, views.smallest_crop)
-    folder = options.store or options.out / "features"
     if world.main and not (folder / INDEX).is_file():
         size = size_on_disk(records, views) / 1e9
         print(f"{len(records):,} images, {size:.2f} GB in {folder}", flush=True)
         extract(records, backbone, views, folder, tick=progress("features"))
     world.wait()
-    return StoredViews(FeatureStore(folder, views), records, device=world.device)
+    return StoredViews(FeatureStore(folder, views), records, categories, device=world.device)
 
 
 def open_validation(options: argparse.Namespace, pairs: list, backbone, resolution: int):

@@ -37,7 +37,9 @@ class SphereSettings:
             straight under the object, so that the map shows what is foreground.
         alpha: recommended share of the sphere in the fused similarity, 0..1.
         symmetric_angle: degrees on the sphere between a point and its raw match from which the match is called a
-            likely symmetric mistake.
+            likely symmetric mistake, where `mirror_angle` is None.
+        mirror_angle: for mappers that were taught true directions, whose +y is the object's left: degrees around the
+            mirror image of a point within which its raw match is called a likely symmetric mistake.
         visible_angle: degrees; a point whose nearest target cell is farther on the sphere is called not visible.
         categories: what it was trained on.
     """
@@ -51,6 +53,7 @@ class SphereSettings:
     background: Literal["free", "below"] = "free"
     alpha: float = 0.2
     symmetric_angle: float = 60.0
+    mirror_angle: float | None = None
     visible_angle: float = 40.0
     categories: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +46,12 @@ class Batch:
     azimuth: Tensor
     elevation: Tensor
     category: Tensor
+
+    def take(self, cells: Tensor) -> Batch:
+        """Some patches `[B, K]` of each image."""
+        image = torch.arange(len(cells), device=cells.device)[:, None]
+        names = "features", "mask", "background", "directions"
+        return replace(self, **{name: getattr(self, name)[image, cells] for name in names})
 
 
 class TrainingViews(Protocol):

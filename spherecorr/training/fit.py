@@ -28,6 +28,7 @@ from spherecorr.sphere.losses import (
 from spherecorr.sphere.mapper import BELOW, SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
 from spherecorr.training.batches import Batch, TrainingViews
+from spherecorr.training.optimisers import make_optimisers, set_learning_rate
 from spherecorr.training.run import TrainingRun, read_state
 from spherecorr.training.settings import TrainSettings, learning_rate
 
@@ -145,7 +146,7 @@ class Trainer:
             self.mapper.load_state_dict(start.state_dict())
         self.prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
         self.modules = nn.ModuleList([self.mapper, self.prototypes]).to(world.device)
-        self.optimiser = torch.optim.AdamW(self.modules.parameters(), weight_decay=settings.weight_decay, fused=True)
+        self.optimisers = make_optimisers(self.mapper, self.prototypes, settings)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
         self.positions = grid_positions(data.grid).to(world.device)
         self.sums: dict[str, Tensor] = {}
@@ -153,14 +154,16 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that it takes to go on from here."""
-        parts = {"modules": self.modules, "optimiser": self.optimiser, "scaler": self.scaler}
-        return {"step": self.step, **{name: part.state_dict() for name, part in parts.items()}}
+        optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
+        parts = {"modules": self.modules, "scaler": self.scaler}
+        return {"step": self.step, "optimisers": optimisers, **{name: p.state_dict() for name, p in parts.items()}}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.step = state["step"]
         self.modules.load_state_dict(state["modules"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
         self.scaler.load_state_dict(state["scaler"])
 
     def train_step(self) -> None:
@@ -172,15 +175,16 @@ class Trainer:
         batch = _to(self.data.batch(world.own(images), world.own(seeds)), world.device)
         losses = self.losses(batch, generator)
         total = sum(getattr(settings.weights, name) * value for name, value in losses.items())
-        self.optimiser.zero_grad()
+        self.modules.zero_grad()
         self.scaler.scale(total).backward()
         world.add_gradients(self.modules.parameters())
-        self.scaler.unscale_(self.optimiser)
+        for optimiser in self.optimisers:
+            self.scaler.unscale_(optimiser)
         if settings.clip:
             nn.utils.clip_grad_norm_(self.modules.parameters(), settings.clip)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.step)
-        self.scaler.step(self.optimiser)
+        set_learning_rate(self.optimisers, learning_rate(settings, self.step))
+        for optimiser in self.optimisers:
+            self.scaler.step(optimiser)
         self.scaler.update()
         self.step += 1
         self.summed += 1
@@ -192,19 +196,27 @@ class Trainer:
         self.sums, self.summed = {}, 0
         return means
 
+    def draw_cells(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Patches `[B, tokens]` of each image, none twice, by their odds (Efraimidis and Spirakis 2006)."""
+        chance = torch.rand(self.settings.batch, len(self.positions), generator=generator)
+        own = self.world.own(chance).to(self.world.device)
+        touched = batch.mask | batch.directions.any(dim=-1)
+        odds = torch.where(touched, self.settings.object_odds, 1.0)
+        return (own.log() / odds).topk(self.settings.tokens, sorted=False).indices
+
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every loss with a weight, over the batches of all processes; gradients go through this one's images."""
         settings, weights, join = self.settings, self.settings.weights, self.world.join
-        cells: Tensor | slice = slice(None)
+        positions = self.positions.expand(len(batch.mask), -1, -1)
         if 0 < settings.tokens < len(self.positions):
-            cells = torch.randperm(len(self.positions), generator=generator)[: settings.tokens].to(self.world.device)
-        features, positions, mask = batch.features[:, cells], self.positions[cells], batch.mask[:, cells]
-        directions, background = batch.directions[:, cells], batch.background[:, cells]
+            cells = self.draw_cells(batch, generator)
+            batch, positions = batch.take(cells), self.positions[cells]
+        features, mask, directions, background = batch.features, batch.mask, batch.directions, batch.background
         surface = directions.any(dim=-1)
         wanted = mask | (surface & bool(weights.surface)) | (background & bool(weights.background))
         half = autocast(self.world.device.type, AUTOCAST[settings.precision], enabled=settings.precision != "fp32")
         with half:
-            points = self.mapper(features, positions.expand(len(features), -1, -1), wanted)
+            points = self.mapper(features, positions, wanted)
         points = normalize(points.float(), dim=-1)
         losses: dict[str, Tensor] = {}
         if weights.reconstruction:
@@ -214,14 +226,14 @@ class Trainer:
             share = mask.sum() / self.world.add(mask.sum()).clamp(min=1)
             part = share * reconstruction_loss(features[mask], rebuilt.float())
             losses["reconstruction"] = part + (self.world.add(part) - part.detach())  # the value of all, own gradient
-        sphere, mask = join(points), join(mask)
+        sphere, mask, places = join(points), join(mask), join(positions).flip(-1)
         if weights.viewpoint:
             cosines = view_cosines(join(batch.azimuth), join(batch.elevation))
             losses["viewpoint"] = viewpoint_loss(sphere, mask, cosines)
         for name, loss in (("distance", relative_distance_loss), ("orientation", orientation_loss)):
             if getattr(weights, name):
                 triplets, present = sample_triplets(mask.cpu(), settings.triplets, generator)
-                losses[name] = loss(sphere, positions.flip(-1), triplets.to(mask.device), present.to(mask.device))
+                losses[name] = loss(sphere, places, triplets.to(mask.device), present.to(mask.device))
         if weights.surface:
             losses["surface"] = surface_loss(sphere, join(directions), join(surface))
         if weights.background:

@@ -167,6 +167,7 @@ class Engine:
             alpha=controls.alpha,
             k=controls.ranks,
             symmetric_angle=settings.symmetric_angle,
+            mirror_angle=settings.mirror_angle,
             visible_angle=settings.visible_angle,
         )
 

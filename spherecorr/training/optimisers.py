@@ -1,0 +1,34 @@
+"""What moves the weights: AdamW, or Muon for the matrices inside the mapper's blocks and AdamW for all else.
+
+Muon makes its steps orthogonal in bfloat16, which turns last bits of the gradients into larger differences: several
+processes that share a batch come as near to one as that allows.
+"""
+
+from __future__ import annotations
+
+from torch.optim import AdamW, Muon, Optimizer
+
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.prototypes import Prototypes
+from spherecorr.training.settings import TrainSettings
+
+MUON_RATE = 5.0  # times AdamW's learning rate; measured in benchmarks/README.md
+
+
+def make_optimisers(mapper: SphereMapper, prototypes: Prototypes, settings: TrainSettings) -> list[Optimizer]:
+    """One optimiser, or two that share the parameters between them."""
+    parameters, decay = [*mapper.parameters(), *prototypes.parameters()], settings.weight_decay
+    if settings.optimiser == "adamw":
+        return [AdamW(parameters, weight_decay=decay, fused=True)]
+    matrices = [parameter for parameter in mapper.blocks.parameters() if parameter.ndim == 2]
+    chosen = set(map(id, matrices))
+    others = [parameter for parameter in parameters if id(parameter) not in chosen]
+    muon = Muon(matrices, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return [muon, AdamW(others, weight_decay=decay, fused=True)]
+
+
+def set_learning_rate(optimisers: list[Optimizer], rate: float) -> None:
+    """Give all optimisers the rate of a step, Muon its multiple."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = MUON_RATE * rate if isinstance(optimiser, Muon) else rate
