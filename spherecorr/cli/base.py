@@ -78,3 +78,19 @@ def describe_versions() -> dict[str, str]:
     from platform import python_version
 
     return {"python": python_version(), **{name: version(name) for name in ("spherecorr", "torch", "timm", "numpy")}}
+
+
+def add_crop_options(parser: argparse.ArgumentParser, crop: str = "whole", views: str = "1") -> None:
+    """What the views of a picture show; the texts are the defaults that the help tells."""
+    parser.add_argument(
+        "--crop",
+        choices=("whole", "square", "resized"),
+        help=f"a view shows all, a random square, or the paper's stretched rectangle (default: {crop})",
+    )
+    parser.add_argument(
+        "--smallest-crop",
+        type=float,
+        metavar="SHARE",
+        help="side of the smallest square, as a share of the shorter side (default: 1)",
+    )
+    parser.add_argument("--views", type=int, metavar="N", help=f"crops to store of each picture (default: {views})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli.base import add_command, given, progress
+from spherecorr.cli.base import add_command, add_crop_options, given, progress
 from spherecorr.cli.data import NAMES
 from spherecorr.cli.pretrain import find_pictures
 
@@ -39,18 +39,7 @@ def register_extract(commands) -> None:
         "--framing", choices=("pad", "fit"), help="pad to a square, or fit: keep the aspect ratio (default: pad)"
     )
     parser.add_argument("--labels", action="store_true", default=None, help="store what training needs; wants masks")
-    parser.add_argument("--views", type=int, metavar="N", help="crops of each picture (default: 1)")
-    parser.add_argument(
-        "--crop",
-        choices=("whole", "square", "resized"),
-        help="what a view shows: all, a random square, or the paper's rectangle stretched to a square (default: whole)",
-    )
-    parser.add_argument(
-        "--smallest-crop",
-        type=float,
-        metavar="SHARE",
-        help="side of the smallest square, of the shorter side (default: 1)",
-    )
+    add_crop_options(parser)
     parser.add_argument("--seed", type=int, help="of the crops (default: 0)")
     parser.add_argument("--batch", type=int, default=8, help="views in a forward pass (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")

@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from spherecorr.cli.base import add_command, describe_versions, given, progress
+from spherecorr.cli.base import add_command, add_crop_options, describe_versions, given, progress
 from spherecorr.cli.data import NAMES
 
 
@@ -104,18 +104,7 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
     parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
-    parser.add_argument(
-        "--crop",
-        choices=("whole", "square", "resized"),
-        help="a view shows all, a random square, or the paper's stretched rectangle (default: whole; paper: resized)",
-    )
-    parser.add_argument(
-        "--smallest-crop",
-        type=float,
-        metavar="SHARE",
-        help="of a square, which it implies, of the shorter side (default: 1)",
-    )
-    parser.add_argument("--views", type=int, metavar="N", help="crops to store of each picture (default: 1; paper: 10)")
+    add_crop_options(parser, crop="whole, square with --smallest-crop; paper: resized", views="1; paper: 10")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
