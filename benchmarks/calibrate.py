@@ -30,7 +30,7 @@ from held_out import HeldOut, features_folder, open_models, open_split, parser_f
 from spherecorr.data.records import PairRecord, twin_name
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import FeatureMap, estimate_foreground
-from spherecorr.matching import MIRROR_MARGIN, Ranked, View, match_views, mirror_angles
+from spherecorr.matching import Ranked, View, match_views, mirror_angles, nearer_mirror
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.sphere.mapper import SphereMapper
 
@@ -90,7 +90,7 @@ def match_all(
         cells, found = source.features.framing.to_cell(points), target.features.framing.to_cell(result.raw.xy[:, 0])
         angles = mirror_angles(source.sphere.points, target.sphere.points, cells, found)
         for angle, flagged in mirrored.items():
-            flagged.append((angles <= angle) & (angles + MIRROR_MARGIN < result.raw_angle))
+            flagged.append(nearer_mirror(angles, result.raw_angle, angle))
     *flags, hidden, mistake, wrong = (np.concatenate(column) for column in zip(*columns, strict=True))
     return Judged(*flags, {angle: np.concatenate(part) for angle, part in mirrored.items()}, hidden, mistake, wrong)
 

@@ -212,6 +212,17 @@ def mirror_angles(source: Tensor, target: Tensor, cells: np.ndarray, matches: np
     return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).cpu().numpy()
 
 
+def nearer_mirror(to_mirror: np.ndarray, to_point: np.ndarray, mirror_angle: float) -> np.ndarray:
+    """Boolean `[N]`: matches within `mirror_angle` of a point's mirror image, clearly nearer to it than to the point.
+
+    Args:
+        to_mirror: degrees `[N]` from `mirror_angles`.
+        to_point: degrees `[N]` on the sphere between the points and their matches.
+        mirror_angle: degrees.
+    """
+    return (to_mirror <= mirror_angle) & (to_mirror + MIRROR_MARGIN < to_point)
+
+
 def match(
     source: FeatureMap,
     target: FeatureMap,
@@ -307,7 +318,7 @@ def match_views(
         mistake = visible & (raw_angle > symmetric_angle)
     else:
         to_twin = mirror_angles(source.sphere.points, target.sphere.points, cells, best_raw)
-        mistake = (to_twin <= mirror_angle) & (to_twin + MIRROR_MARGIN < raw_angle) & np.isfinite(raw.score[:, 0])
+        mistake = nearer_mirror(to_twin, raw_angle, mirror_angle) & np.isfinite(raw.score[:, 0])
     return MatchResult(
         points,
         raw,
