@@ -255,6 +255,31 @@ def test_several_datasets_are_trained_as_one(folder, run, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
+def test_a_small_dataset_may_have_more_views_than_the_first(folder, run, tmp_path):
+    """Photographs, of which there are few, count for more when each is cut several times."""
+    teacher, renders = f"local-dir:{folder / 'teacher'}", str(folder / "renders")
+    cut = ["--labels", "--crop", "square", "--smallest-crop", "0.5", "--resolution", "64", "--device", "cpu"]
+    stores = []
+    for views in ("1", "3"):
+        store = str(tmp_path / views)
+        extra = ["--views", views, "--seed", views, "--out", store]
+        assert main(["extract", "renders", renders, "--split", "trn", "--backbone", teacher, *cut, *extra]) == 0
+        stores += ["--store", store]
+    assert run("train", tmp_path / "run", "--data", "renders", renders, *stores, "--steps", "5")[0] == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["training"]["images"] == 12 and config["data"]["views"] == 1
+    whole = str(tmp_path / "whole")
+    assert (
+        main(
+            ["extract", "renders", renders, "--split", "trn", "--backbone", teacher, *cut[:1], *cut[5:], "--out", whole]
+        )
+        == 0
+    )
+    other = ["--store", stores[1], "--store", whole]
+    code, _, error = run("train", tmp_path / "other", "--data", "renders", renders, *other, "--steps", "5")
+    assert code == 2 and "crop whole" in error
+
+
 def test_fresh_views_need_no_store(run, tmp_path):
     arguments = ["--live", "--crop", "resized", "--steps", "5"]
     assert run("train", tmp_path / "run", *arguments)[0] == 0

@@ -100,7 +100,8 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="features of `spherecorr extract --labels`, one for each --data (default: OUT/features, ...)",
+        help="features of `spherecorr extract --labels`, one for each --data; their --views may differ "
+        "(default: OUT/features, ...)",
     )
     parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
     parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
@@ -231,6 +232,8 @@ def open_views(options: argparse.Namespace, records: list[list], backbone, views
 
 def store_views(records: list, folder: Path, categories: list[str], backbone, views, world):
     """Views of one dataset, from its store; the features are stored first, or their extraction goes on."""
+    from dataclasses import replace
+
     from spherecorr.extraction import extract, size_on_disk
     from spherecorr.store import INDEX, FeatureStore
     from spherecorr.training.batches import StoredViews
@@ -240,7 +243,9 @@ def store_views(records: list, folder: Path, categories: list[str], backbone, vi
         print(f"{len(records):,} images, {size:.2f} GB in {folder}", flush=True)
         extract(records, backbone, views, folder, tick=progress("features"))
     world.wait()
-    return StoredViews(FeatureStore(folder, views), records, categories, device=world.device)
+    own = FeatureStore(folder).settings
+    store = FeatureStore(folder, replace(views, views=own.views, seed=own.seed))  # few photographs may have many views
+    return StoredViews(store, records, categories, device=world.device)
 
 
 def open_validation(options: argparse.Namespace, pairs: list, backbone, resolution: int):
