@@ -21,6 +21,7 @@ RATIO = (3 / 4, 4 / 3)
 TRIES = 10
 
 LABELS = 5  # of a cell: coverage, background, and x, y, z of the surface's direction
+MIRROR = np.array([1, -1, 1], dtype=np.float32)  # of a direction: what is left becomes right
 SEEN = 0.05  # coverage from which the surface under a cell counts as known
 
 
@@ -38,6 +39,12 @@ class Picture:
         inside = np.s_[top:bottom, left:right]
         mask, surface = (None if values is None else values[inside] for values in (self.mask, self.surface))
         return Picture(self.image.crop(box), mask, surface)
+
+    def mirrored(self) -> Picture:
+        """Left for right: a mirror-symmetric object, seen from the other side; its surface's +y is its left again."""
+        image = self.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mask = None if self.mask is None else self.mask[:, ::-1]
+        return Picture(image, mask, None if self.surface is None else self.surface[:, ::-1] * MIRROR)
 
 
 def read_picture(record: ImageRecord, labels: bool) -> Picture:

@@ -101,17 +101,25 @@ def size_on_disk(records: Sequence[ImageRecord], settings: StoreSettings) -> int
 
 
 def cut_views(
-    record: ImageRecord, settings: StoreSettings, rng: np.random.Generator
+    record: ImageRecord, settings: StoreSettings, rng: np.random.Generator, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw the views of one image.
+
+    Args:
+        record: the image.
+        settings: how many views, and what they show.
+        rng: source of chance.
+        first: number of the first view; with `settings.mirrored` those of odd numbers are mirrored.
 
     Returns:
         The model's inputs, uint8 `[V, height, width, 3]`, and with labels float16 `[V, N, 5]`, else None.
     """
     picture = read_picture(record, settings.labels)
     inputs, labels = [], []
-    for _ in range(settings.views):
+    for view in range(first, first + settings.views):
         part = picture.cut(crop_box(picture.image.size, settings.crop, settings.smallest_crop, rng))
+        if settings.mirrored and view % 2:
+            part = part.mirrored()
         framing = settings.frame(part.image.size)
         inputs.append(frame_image(part.image, framing))
         if settings.labels:
@@ -123,6 +131,8 @@ def _describe(records: Sequence[ImageRecord], settings: StoreSettings) -> dict[s
     """The index of the store to be made."""
     if not records:
         raise StoreError("There are no images to compute features of.")
+    if settings.mirrored and settings.views < 2:
+        raise StoreError("Every other view is to be mirrored, and there is one view; ask for --views 2 or more.")
     images, first = [], 0
     for record in records:
         if settings.labels and record.mask is None:

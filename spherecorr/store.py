@@ -39,6 +39,8 @@ class StoreSettings:
         crop: what a view shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
             square; see `crops.crop_box`.
         smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
+        mirrored: every other view, from the second on, is the mirror image of its crop, labels and azimuth likewise;
+            for categories whose objects are their own mirror images.
         labels: also store what training needs to know of each cell.
         seed: of the crops.
     """
@@ -49,6 +51,7 @@ class StoreSettings:
     views: int = 1
     crop: Crop = "whole"
     smallest_crop: float = 1.0
+    mirrored: bool = False
     labels: bool = False
     seed: int = 0
 
@@ -57,8 +60,10 @@ class StoreSettings:
             raise StoreError(
                 f"Resolution {self.resolution} is smaller than one patch, which has {self.source.patch} pixels."
             )
-        if self.views < 1 or (self.views > 1 and self.crop == "whole"):
+        if self.views < 1 or (self.views > 1 + self.mirrored and self.crop == "whole"):
             raise StoreError("A picture has one view or more; several differ only with the crop 'square' or 'resized'.")
+        if self.mirrored and not self.labels:
+            raise StoreError("Mirrored views are for training; they go with labels.")
         if not 0 < self.smallest_crop <= 1:
             raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
         if self.framing == "fit" and (self.labels or self.crop != "whole"):

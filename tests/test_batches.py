@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from spherecorr.backbones import Backbone
-from spherecorr.crops import crop_box
+from spherecorr.crops import crop_box, read_picture
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.data.spair import SPair71k
 from spherecorr.extraction import extract
@@ -137,6 +137,31 @@ def test_a_view_without_foreground_is_kept(tmp_path):
     assert not any(batch.mask.any() or batch.directions.any() for batch in empty)
 
 
+def test_odd_views_are_mirror_images_seen_from_the_other_side(tmp_path):
+    record = replace(painted(tmp_path), azimuth=30.0, elevation=20.0)
+    views = live(record, crop="whole", mirrored=True)
+    plain, mirrored = draw(views, seed=4), draw(views, seed=5)
+    for name, signs in (("features", 1), ("mask", 1), ("background", 1), ("directions", [1, -1, 1])):
+        grid = getattr(plain, name).unflatten(1, (CELLS, CELLS))
+        expected = grid.flip(2).flatten(1, 2)  # columns
+        # The mean over a cell is summed from the other side.
+        torch.testing.assert_close(
+            getattr(mirrored, name) * 1.0, expected * torch.tensor(signs) * 1.0, atol=2e-3, rtol=0
+        )
+    assert (plain.azimuth.item(), mirrored.azimuth.item()) == (30, -30)
+    assert (plain.elevation.item(), mirrored.elevation.item()) == (20, 20)
+    assert draw(live(record, crop="whole"), seed=5).azimuth.item() == 30  # unless it is asked for
+
+
+def test_a_mirrored_render_is_a_render_from_the_other_side(renders):
+    """Left and right, as the labels have them: what is seen from the left at azimuth a, is from the right at -a."""
+    for record in renders:
+        picture = read_picture(record, labels=True)
+        sides = [part.surface[part.mask][:, 1].mean() for part in (picture, picture.mirrored())]
+        toward_camera = math.copysign(1, math.sin(math.radians(record.azimuth)))
+        assert sides[0] * toward_camera > 0 and sides[1] == pytest.approx(-sides[0], abs=1e-6)
+
+
 # What each cell is taught
 
 
@@ -235,9 +260,9 @@ def test_features_move_to_a_gpu_that_has_twice_their_room(monkeypatch):
 
 
 def test_whole_pictures_are_alike_stored_and_fresh(tmp_path, renders, backbone):
-    settings = StoreSettings(backbone.source, RESOLUTION, labels=True)
+    settings = StoreSettings(backbone.source, RESOLUTION, views=2, mirrored=True, labels=True)
     stored = StoredViews(extract(renders, backbone, settings, tmp_path / "store"), renders)
-    fresh = LiveViews(renders, backbone, RESOLUTION, crop="whole")
+    fresh = LiveViews(renders, backbone, RESOLUTION, crop="whole", mirrored=True)
     one, other = (vars(views.batch(torch.arange(4), SEEDS[:4])) for views in (stored, fresh))
     for name in one:
         # Features are stored in half precision.

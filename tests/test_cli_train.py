@@ -111,7 +111,7 @@ def test_train_writes_a_sphere_that_tells_how_it_was_made(folder, run, tmp_path)
     assert (config["training"]["images"], config["training"]["steps"], config["training"]["seed"]) == (6, 60, 7)
     assert config["data"] == {
         "names": ["renders"], "splits": ["trn"], "resolution": 64, "crop": "whole", "smallest_crop": 1.0, "views": 1,
-        "live": False,
+        "mirrored": False, "live": False,
     }  # fmt: skip
     assert "spherecorr" in config["versions"] and "metrics" not in config
 

@@ -256,6 +256,10 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
     folder = tmp_path / "store"
     with pytest.raises(StoreError, match="There are no images to compute features of"):
         extract([], backbone, settings(backbone), folder)
+    with pytest.raises(
+        StoreError, match="Every other view is to be mirrored, and there is one view; ask for --views 2"
+    ):
+        extract(records, backbone, settings(backbone, labels=True, mirrored=True), folder)
     with pytest.raises(StoreError, match="The image 'noise/0' is listed 2 times; each is stored once"):
         extract([*records, records[0]], backbone, settings(backbone), folder)
     with pytest.raises(StoreError, match=r"The backbone gives .*layer=1.* store is to hold .*layer=0"):
@@ -279,6 +283,8 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
         ({"resolution": 8}, "Resolution 8 is smaller than one patch, which has 16 pixels"),
         ({"views": 0}, "A picture has one view or more"),
         ({"views": 2}, "several differ only with the crop 'square' or 'resized'"),
+        ({"views": 3, "labels": True, "mirrored": True}, "several differ only with the crop"),
+        ({"mirrored": True}, "Mirrored views are for training; they go with labels"),
         ({"smallest_crop": 0}, "The smallest crop is a share above 0 and at most 1; got 0"),
         ({"smallest_crop": 1.5}, "The smallest crop is a share above 0 and at most 1; got 1.5"),
         ({"framing": "fit", "labels": True}, "labels and crops go with the framing 'pad'"),

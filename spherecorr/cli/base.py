@@ -94,3 +94,9 @@ def add_crop_options(parser: argparse.ArgumentParser, crop: str = "whole", views
         help="side of the smallest square, as a share of the shorter side (default: 1)",
     )
     parser.add_argument("--views", type=int, metavar="N", help=f"crops to store of each picture (default: {views})")
+    parser.add_argument(
+        "--mirrored",
+        action="store_true",
+        default=None,
+        help="mirror every other view, and its viewpoint with it; for objects whose left mirrors their right",
+    )

@@ -54,7 +54,7 @@ def run_extract(options: argparse.Namespace) -> None:
     from spherecorr.store import StoreSettings
 
     backbone = load_backbone(options.backbone, device=options.device)
-    names = ("framing", "labels", "views", "crop", "smallest_crop", "seed")
+    names = ("framing", "labels", "views", "crop", "smallest_crop", "mirrored", "seed")
     resolution = options.resolution or backbone.default_resolution
     settings = StoreSettings(backbone.source, resolution, **given(options, *names))
     size = size_on_disk(records, settings) / 1e9

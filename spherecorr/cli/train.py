@@ -100,7 +100,7 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="features of `spherecorr extract --labels`, one for each --data; their --views may differ "
+        help="features of `spherecorr extract --labels`, one for each --data; --views and --mirrored may differ "
         "(default: OUT/features, ...)",
     )
     parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
@@ -156,7 +156,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     data = open_views(options, records, backbone, views, world)
     validate = open_validation(options, pairs, backbone, views.resolution) if pairs and world.main else None
-    seen = {name: getattr(views, name) for name in ("resolution", "crop", "smallest_crop", "views")}
+    seen = {name: getattr(views, name) for name in ("resolution", "crop", "smallest_crop", "views", "mirrored")}
     about = {
         "data": {"names": [name for name, _ in options.data], "splits": splits, **seen, "live": options.live},
         **given(options, "start"),
@@ -199,7 +199,7 @@ def view_settings(options: argparse.Namespace, backbone, there):
 
     from spherecorr.store import FeatureStore, StoreSettings
 
-    cuts = given(options, "resolution", "crop", "smallest_crop", "views")
+    cuts = given(options, "resolution", "crop", "smallest_crop", "views", "mirrored")
     if options.smallest_crop:
         cuts.setdefault("crop", "square")
     if there:
@@ -220,7 +220,8 @@ def open_views(options: argparse.Namespace, records: list[list], backbone, views
     categories = sorted({record.category for part in records for record in part})
     if options.live:
         images = [record for part in records for record in part]
-        return LiveViews(images, backbone, views.resolution, views.crop, views.smallest_crop, categories)
+        cuts = views.crop, views.smallest_crop, categories, views.mirrored
+        return LiveViews(images, backbone, views.resolution, *cuts)
     names = ["features", *(f"features{number}" for number in range(2, len(records) + 1))]
     folders = options.store or [options.out / name for name in names]
     parts = [
@@ -244,7 +245,8 @@ def store_views(records: list, folder: Path, categories: list[str], backbone, vi
         extract(records, backbone, views, folder, tick=progress("features"))
     world.wait()
     own = FeatureStore(folder).settings
-    store = FeatureStore(folder, replace(views, views=own.views, seed=own.seed))  # few photographs may have many views
+    # Few photographs may have more views than many renders, and mirrored ones.
+    store = FeatureStore(folder, replace(views, views=own.views, mirrored=own.mirrored, seed=own.seed))
     return StoredViews(store, records, categories, device=world.device)
 
 

@@ -108,7 +108,7 @@ def annotations(records: Sequence[ImageRecord], categories: Sequence[str] | None
     one viewpoint; where none is given, it is 0.
 
     Args:
-        records: images; no mirror images, which would exchange left and right.
+        records: images as they were taken; a mirror image would exchange left and right.
         categories: names in the order of their numbers; by default those of the records, sorted.
 
     Raises:
@@ -155,6 +155,7 @@ class TensorViews:
         known: of the M images to train on.
         grid: (columns, rows), with N cells.
         places: int `[M]`, which of the S images they are; by default all, in order.
+        mirrored: views of odd numbers are mirror images, see `StoreSettings`.
     """
 
     def __init__(
@@ -164,9 +165,11 @@ class TensorViews:
         known: Annotations,
         grid: tuple[int, int],
         places: Tensor | None = None,
+        mirrored: bool = False,
     ):
         self.features, self.labels, self.known, self.grid = features, labels, known, grid
         self.places = torch.arange(len(features)) if places is None else places
+        self.mirrored = mirrored
         self.categories, self.feature_dim = known.categories, features.shape[-1]
         self.has_surface = bool(labels[..., 2:].any())
 
@@ -175,9 +178,9 @@ class TensorViews:
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
         """See `TrainingViews`; the batch lies where the features lie."""
-        device, views = self.features.device, self.features.shape[1]
-        chosen = self.places[images].to(device), (seeds % views).to(device)
-        return _batch(self.features[chosen], self.labels[chosen], self.known, images)
+        device, view = self.features.device, seeds % self.features.shape[1]
+        chosen = self.places[images].to(device), view.to(device)
+        return _batch(self.features[chosen], self.labels[chosen], self.known, images, self.mirrored & (view % 2 == 1))
 
 
 class StoredViews(TensorViews):
@@ -214,7 +217,8 @@ class StoredViews(TensorViews):
         if fits(sum(value.nbytes for value in values), torch.device(device)):
             values = [value.to(device) for value in values]
         grid = store.settings.frame((store.settings.resolution,) * 2).grid
-        super().__init__(*values, known, grid, torch.tensor([order[record.id] for record in records]))
+        places = torch.tensor([order[record.id] for record in records])
+        super().__init__(*values, known, grid, places, store.settings.mirrored)
 
 
 def fits(size: int, device: torch.device) -> bool:
@@ -232,6 +236,7 @@ class LiveViews:
         crop: see `crops.crop_box`.
         smallest_crop: see `crops.crop_box`.
         categories: see `annotations`.
+        mirrored: half of the views are mirror images, see `StoreSettings`.
 
     Raises:
         StoreError: see `StoreSettings`.
@@ -246,10 +251,12 @@ class LiveViews:
         crop: Crop = "resized",
         smallest_crop: float = 1.0,
         categories: Sequence[str] | None = None,
+        mirrored: bool = False,
     ):
         self.known = annotations(records, categories)
         self.records, self.backbone = records, backbone
-        self.settings = StoreSettings(backbone.source, resolution, crop=crop, smallest_crop=smallest_crop, labels=True)
+        cut = {"crop": crop, "smallest_crop": smallest_crop, "mirrored": mirrored}
+        self.settings = StoreSettings(backbone.source, resolution, labels=True, **cut)
         self.categories, self.feature_dim = self.known.categories, backbone.source.dim
         self.grid = self.settings.frame((resolution, resolution)).grid
         self.has_surface = any(record.surface for record in records)
@@ -261,12 +268,13 @@ class LiveViews:
         """See `TrainingViews`."""
 
         def cut(image: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-            return cut_views(self.records[image], self.settings, np.random.default_rng(seed))
+            return cut_views(self.records[image], self.settings, np.random.default_rng(seed), first=seed % 2)
 
         with ThreadPoolExecutor() as pool:
             inputs, labels = zip(*pool.map(cut, images.tolist(), seeds.tolist()), strict=True)
         features = self.backbone.extract(np.concatenate(inputs)).flatten(2).mT
-        return _batch(features, torch.from_numpy(np.concatenate(labels)).to(features.device), self.known, images)
+        taught = torch.from_numpy(np.concatenate(labels)).to(features.device)
+        return _batch(features, taught, self.known, images, self.settings.mirrored & (seeds % 2 == 1))
 
 
 class JoinedViews:
@@ -305,7 +313,8 @@ class JoinedViews:
         return Batch(*(torch.cat(column)[back] for column in columns))
 
 
-def _batch(features: Tensor, labels: Tensor, known: Annotations, images: Tensor) -> Batch:
-    """Put together features `[B, N, D]`, labels `[B, N, 5]` and what is known of the images `[B]`."""
-    whole = (values[images].to(features.device) for values in (known.azimuth, known.elevation, known.category))
+def _batch(features: Tensor, labels: Tensor, known: Annotations, images: Tensor, mirrored: Tensor) -> Batch:
+    """Put together features `[B, N, D]`, labels `[B, N, 5]`, and what is known of the images `[B]`, some mirrored."""
+    azimuth = torch.where(mirrored, -1, 1) * known.azimuth[images]
+    whole = (values.to(features.device) for values in (azimuth, known.elevation[images], known.category[images]))
     return Batch(features.float(), labels[..., 0] > 0.5, labels[..., 1] > 0, labels[..., 2:].float(), *whole)
