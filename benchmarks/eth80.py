@@ -32,16 +32,18 @@ import numpy as np
 from held_out import add_model_options, features_folder, open_models, rounded, store_features
 from torch.nn.functional import normalize
 
+from spherecorr.backbones import Backbone
 from spherecorr.cli.train import parse_weights
 from spherecorr.data.folder import Eth80
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.evaluation.viewpoint import REVERSED, azimuth_error, mean_direction
+from spherecorr.extraction import extract
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import mask_to_cells
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.store import FeatureStore
+from spherecorr.store import FeatureStore, StoreSettings
 from spherecorr.training.batches import JoinedViews, StoredViews
 from spherecorr.training.fit import fit
 from spherecorr.training.settings import LossWeights, TrainSettings
@@ -102,6 +104,12 @@ def raw_means(images: Sequence[ImageRecord], features: Mapping[str, FeatureMap])
     return means
 
 
+def store_mirrored(images: list[ImageRecord], backbone: Backbone, resolution: int, folder: Path) -> FeatureStore:
+    """Every photograph and its mirror image, with labels."""
+    settings = StoreSettings(backbone.source, resolution, views=2, mirrored=True, labels=True)
+    return extract(images, backbone, settings, folder)
+
+
 def finetune(
     mapper: SphereMapper, photos: Sequence[ImageRecord], store: FeatureStore, options: argparse.Namespace, run: Path
 ) -> SphereMapper:
@@ -124,7 +132,11 @@ def finetune(
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
-    about = {"start": options.sphere, "photographs": sorted({image.instance for image in photos})}
+    about = {
+        "start": options.sphere,
+        "mirrored": options.mirrored,
+        "photographs": sorted({image.instance for image in photos}),
+    }
     return fit(data, settings, run, start=mapper, about=about, device=options.device)
 
 
@@ -149,6 +161,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--renders", type=Path, help="renders to train on as well; their split `trn`")
     parser.add_argument("--store", type=Path, help="their features, with labels")
     parser.add_argument("--photos", type=float, default=0.35, help="share of photographs (default: %(default)s)")
+    parser.add_argument("--mirrored", action="store_true", help="train on their mirror images as well")
     parser.add_argument("--weights", type=parse_weights, default=parse_weights(WEIGHTS), help=f"(default: {WEIGHTS})")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -167,12 +180,15 @@ def main() -> None:
     with features_folder(options) as folder:
         store = store_features(images, backbone, mapper.settings.resolution, folder / "eth80", labels=True)
         raw, sphere = raw_means(images, store), sphere_means(images, store, mapper)
+        trained_on = store
+        if options.mirrored:
+            trained_on = store_mirrored(images, backbone, mapper.settings.resolution, folder / "eth80-mirrored")
         for number in options.folds:
             fold = split(images, number)
             rows["raw mean"] |= errors(fold, raw)
             rows["sphere"] |= errors(fold, sphere)
             if options.finetune:
-                tuned = finetune(mapper, fold.train, store, options, options.out / f"fold{number}")
+                tuned = finetune(mapper, fold.train, trained_on, options, options.out / f"fold{number}")
                 rows.setdefault("fine-tuned", {}).update(errors(fold, sphere_means(images, store, tuned)))
     categories = {"all": None} | {name: name for name in sorted({image.category for image in images})}
     figures = {row: {name: score(found, of) for name, of in categories.items()} for row, found in rows.items()}

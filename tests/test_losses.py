@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from spherecorr.sphere.losses import (
     background_loss,
+    camera_directions,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
@@ -15,6 +16,7 @@ from spherecorr.sphere.losses import (
     surface_loss,
     view_cosines,
     viewpoint_loss,
+    visibility_loss,
 )
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
@@ -176,12 +178,29 @@ def test_every_loss_is_finite_with_finite_gradients_where_little_is_left(kind):
         orientation_loss(sphere, places, triplets, present),
         surface_loss(sphere, sphere.detach().roll(1, 1), mask),
         background_loss(sphere, mask, torch.tensor([0, 0, -1.0])),
+        visibility_loss(sphere, mask, torch.tensor([0, 0, 1.0]).expand(len(sphere), 3)),
     ]
     total = sum(losses)
     total.backward()
     assert math.isfinite(total.item()) and raw.grad.isfinite().all()
     if kind == "empty mask":
-        assert [loss.item() for loss in losses] == [0.0] * 6
+        assert [loss.item() for loss in losses] == [0.0] * 7
+
+
+def test_cameras_stand_where_azimuth_and_elevation_say():
+    """In front, on the object's left, behind it 60 degrees up, above, and on its right at an unknown height."""
+    azimuth, elevation = torch.tensor([0.0, 90, 180, 33, -90]), torch.tensor([0.0, 0, 60, 90, math.nan])
+    half, root = 0.5, math.sqrt(0.75)
+    expected = [[1, 0, 0], [0, 1, 0], [-half, 0, root], [0, 0, 1], [0, -1, 0]]
+    torch.testing.assert_close(camera_directions(azimuth, elevation), torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_visibility_by_hand():
+    """Seen from the front: the front and the edge cost nothing, the back 1, and what lies off the object nothing."""
+    sphere = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0], [-1.0, 0, 0], [-1.0, 0, 0]]])
+    mask = torch.tensor([[True, True, True, False]])
+    front = camera_directions(torch.zeros(1), torch.zeros(1))
+    assert visibility_loss(sphere, mask, front) == pytest.approx(1 / 3)
 
 
 # The formulas read literally, image by image and triplet by triplet (paper section 3.3)

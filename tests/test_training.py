@@ -47,7 +47,7 @@ def everything(data: TensorViews):
 
 
 SETTINGS = TrainSettings(SphereSettings(16, width=32), steps=100, batch=16, tokens=0)
-ALL_LOSSES = LossWeights(1, 1, 1, 1, 1, 1)
+ALL_LOSSES = LossWeights(**dict.fromkeys(vars(LossWeights()), 1))
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
@@ -59,7 +59,9 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["reconstruction", "viewpoint", "distance", "orientation", "surface", "background"])
+@pytest.mark.parametrize(
+    "name", ["reconstruction", "viewpoint", "distance", "orientation", "surface", "background", "visibility"]
+)
 def test_each_loss_falls_when_it_is_the_only_one(name, tmp_path):
     fit(balls(), replace(SETTINGS, weights=only(name)), tmp_path)
     first, last = metrics(tmp_path)
@@ -96,6 +98,17 @@ def test_the_papers_losses_together_find_the_sphere_without_a_dense_label(tmp_pa
     assert torch.linalg.det(left @ right) > 0
     aligned = (sphere[batch.mask] @ left @ right * directions).sum(dim=-1)
     assert torch.rad2deg(aligned.clamp(-1, 1).acos()).median() < 30
+
+
+def test_visibility_ties_the_sphere_to_the_axes_of_the_viewpoints():
+    """Left is +y, without a dense label and without a rotation found afterwards."""
+    data = balls()
+    weights = LossWeights(reconstruction=0, viewpoint=1, distance=0.3, orientation=0.3, visibility=1)
+    mapper = fit(data, replace(SETTINGS, weights=weights, steps=200))
+    batch = everything(data)
+    with torch.no_grad():
+        cosine = (mapper(batch.features) * batch.directions).sum(dim=-1)[batch.mask]
+    assert torch.rad2deg(cosine.clamp(-1, 1).acos()).median() < 30
 
 
 def test_the_seed_decides_everything():
@@ -217,7 +230,7 @@ def test_a_grids_positions_are_those_of_a_framed_square():
 def test_the_papers_preset_is_the_public_run():
     settings = preset("paper", SphereSettings(768), images=1000)
     assert (settings.steps, settings.batch, settings.tokens) == (31_250, 64, 0)  # 200 epochs of 10 x 1,000 images
-    assert settings.weights == LossWeights(1.0, 0.1, 0.3, 0.3, 0.0, 0.0)
+    assert settings.weights == LossWeights(1.0, 0.1, 0.3, 0.3, 0.0, 0.0, 0.0)
     assert (settings.schedule, settings.learning_rate, settings.weight_decay) == ("constant", 1e-3, 0.0)
     assert settings.clip == 0 and settings.sphere.positions == "none"
 

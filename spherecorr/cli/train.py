@@ -70,7 +70,8 @@ def register_train(commands) -> None:
         default={},
         metavar="NAME=X,...",
         help="of the losses; those not named keep the preset's. The paper's: reconstruction=1.0, viewpoint=0.1, "
-        "distance=0.3, orientation=0.3, surface=0.0, background=0.0; fast has viewpoint=5 (surface wants renders)",
+        "distance=0.3, orientation=0.3, surface=0.0, background=0.0, visibility=0.0; fast has viewpoint=5 (surface "
+        "wants renders)",
     )
     parser.add_argument("--steps", type=int, help="of the optimiser (default: 2000)")
     parser.add_argument("--batch", type=int, help="images in a step (default: 48)")

@@ -143,6 +143,31 @@ def background_loss(sphere: Tensor, background: Tensor, place: Tensor) -> Tensor
     return _masked_mean(1 - sphere @ place, background)
 
 
+def visibility_loss(sphere: Tensor, mask: Tensor, cameras: Tensor) -> Tensor:
+    """What a picture shows lies on the half of the sphere that faces its camera: mean of `max(0, -cos)`.
+
+    Not in the paper. It ties the sphere to the viewpoints' own axes, which the viewpoint loss leaves free.
+
+    Args:
+        sphere: `[B, N, 3]`.
+        mask: `[B, N]`.
+        cameras: unit vectors `[B, 3]` from `camera_directions`.
+    """
+    away = -torch.einsum("bnc,bc->bn", sphere, cameras)
+    return _masked_mean(away.clamp(min=0), mask)
+
+
+def camera_directions(azimuth: Tensor, elevation: Tensor) -> Tensor:
+    """Unit vectors `[B, 3]` from the object to cameras, +x being its front, +y its left and +z up.
+
+    Args:
+        azimuth: `[B]` degrees.
+        elevation: `[B]` degrees; NaN, where it is unknown, counts as level.
+    """
+    turn, up = torch.deg2rad(azimuth), torch.deg2rad(elevation.nan_to_num())
+    return torch.stack([up.cos() * turn.cos(), up.cos() * turn.sin(), up.sin()], dim=-1)
+
+
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 

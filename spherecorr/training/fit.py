@@ -17,6 +17,7 @@ from tqdm import tqdm
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.losses import (
     background_loss,
+    camera_directions,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
@@ -24,6 +25,7 @@ from spherecorr.sphere.losses import (
     surface_loss,
     view_cosines,
     viewpoint_loss,
+    visibility_loss,
 )
 from spherecorr.sphere.mapper import BELOW, SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
@@ -238,6 +240,9 @@ class Trainer:
             losses["surface"] = surface_loss(sphere, join(directions), join(surface))
         if weights.background:
             losses["background"] = background_loss(sphere, join(background), sphere.new_tensor(BELOW))
+        if weights.visibility:
+            cameras = camera_directions(join(batch.azimuth), join(batch.elevation))
+            losses["visibility"] = visibility_loss(sphere, mask, cameras)
         return losses
 
 

@@ -16,7 +16,7 @@ PAPER_BATCH = 64
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has no surface loss and no background loss."""
+    """Weights of the losses; the defaults are the paper's, which has none of the last three."""
 
     reconstruction: float = 1.0
     viewpoint: float = 0.1
@@ -24,6 +24,7 @@ class LossWeights:
     orientation: float = 0.3
     surface: float = 0.0
     background: float = 0.0
+    visibility: float = 0.0
 
     def __post_init__(self):
         weights = asdict(self).values()
