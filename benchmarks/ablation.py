@@ -11,7 +11,8 @@ rows can be added at any time. The table shows the mean over the seeds, with the
 Scored on the pairs of `--split` at one alpha for all. The weak losses leave open how the sphere as a whole is turned,
 so angles to the true directions are those after the best rotation, for all rows alike; matching needs none. `of
 ceiling` is (fused - raw) / (ceiling - raw) of KAP, with the ceiling by the true directions. Mirrored pictures are no
-row: an object of these renders is its own mirror image, so that they would be more renders and nothing else.
+row: an object of these renders is its own mirror image, so that they would be more renders and nothing else; of
+photographs `eth80.py --mirrored` tells. Other layers of the backbone have a script of their own, `layers.py`.
 """
 
 from __future__ import annotations
@@ -32,18 +33,21 @@ from held_out import (
     features_folder,
     open_split,
     rounded,
+    true_labels,
 )
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spherecorr.backbones import load_backbone
 from spherecorr.cli.base import parse_names
+from spherecorr.crops import SEEN
 from spherecorr.data.spair import SPair71k
 from spherecorr.device import pick_device
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import SphereMap
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.sphere.mapper import BELOW, SphereMapper, SphereSettings, frame_positions
 from spherecorr.store import FeatureStore
 from spherecorr.training.batches import StoredViews
-from spherecorr.training.fit import fit
+from spherecorr.training.fit import Trainer, fit
 from spherecorr.training.settings import LossWeights, TrainSettings
 
 NONE = {"reconstruction": 0.0, "viewpoint": 0.0, "distance": 0.0, "orientation": 0.0}
@@ -51,6 +55,8 @@ BASE_WEIGHTS = LossWeights(**NONE | {"viewpoint": 0.1, "orientation": 0.1}, surf
 SURFACE_ALONE = LossWeights(**NONE, surface=1.0)
 PAPER, PAPER_LED = LossWeights(), LossWeights(viewpoint=5.0)
 BASE_SPHERE = {"positions": "frame", "width": 128, "depth": 3}
+AVERAGED = 0.98  # share of its past that the average keeps in a step
+MUON = {"optimiser": "muon"}
 BASE_TRAINING = {"batch": 48, "tokens": 64, "object_odds": 8.0, "precision": "bf16"}
 
 
@@ -64,6 +70,8 @@ class Row:
         sphere: changes of the SphereSettings.
         training: changes of the TrainSettings.
         elevation: whether the viewpoint loss is told elevations.
+        trainer: what a step does.
+        given_object: whether the mapper sees the object's patches alone, as the true mask has them, when scored, too.
     """
 
     title: str
@@ -71,6 +79,23 @@ class Row:
     sphere: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     elevation: bool = True
+    trainer: type[Trainer] = Trainer
+    given_object: bool = False
+
+
+class Averaged(Trainer):
+    """The mapper is the moving average of its weights, which the steps do not see; it begins anew after a stop."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.average = AveragedModel(self.mapper, multi_avg_fn=get_ema_multi_avg_fn(AVERAGED))
+
+    def train_step(self) -> None:
+        """See `Trainer`; the last one hands the average over."""
+        super().train_step()
+        self.average.update_parameters(self.mapper)
+        if self.step == self.settings.steps:
+            self.mapper.load_state_dict(self.average.module.state_dict())
 
 
 ROWS = {
@@ -91,7 +116,23 @@ ROWS = {
     "equal-odds": Row("64 patches, object and background by chance", training={"object_odds": 1.0}),
     "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "object_odds": 1.0}),
     "tokens-32": Row("32 patches, half the work", training={"tokens": 32}),
-    "muon": Row("Muon for the blocks' matrices", training={"optimiser": "muon"}),
+    "muon": Row("Muon for the blocks' matrices", training=MUON),
+    "ema": Row(f"moving average of the weights, {AVERAGED}, Muon", training=MUON, trainer=Averaged),
+    "ema-constant": Row(
+        f"constant rate, moving average of the weights, {AVERAGED}",
+        training={"schedule": "constant"},
+        trainer=Averaged,
+    ),
+    "object-alone": Row(
+        "the mapper sees the object's patches alone (true mask)",
+        (replace(BASE_WEIGHTS, background=0.0),),
+        training={"object_odds": 1e6},
+        given_object=True,
+    ),
+    "visibility": Row("visibility 0.3", (replace(BASE_WEIGHTS, visibility=0.3),)),
+    "paper-visibility": Row(
+        "the paper's four losses, viewpoint 5, and visibility 1", (replace(PAPER_LED, visibility=1.0),)
+    ),
     "constant-rate": Row("constant learning rate", training={"schedule": "constant"}),
 }
 SCORES = ("median_angle", "wrong_side", "wrong_end", "pck", "kap", "symmetric", "of_ceiling")
@@ -114,8 +155,24 @@ def train(
             **BASE_TRAINING | row.training,
         )
         about = {"elevation": row.elevation}
-        mapper = fit(data, settings, run / f"stage{number}", start=mapper, about=about, device=device)
+        run_of_stage = run / f"stage{number}"
+        mapper = fit(data, settings, run_of_stage, start=mapper, about=about, device=device, trainer=row.trainer)
     return mapper
+
+
+def object_spheres(held: HeldOut, mapper: SphereMapper) -> dict[str, SphereMap]:
+    """Sphere maps of a mapper that sees the object's patches alone; all others lie straight below."""
+    spheres = {}
+    for key, image in held.images.items():
+        features = held.features[key]
+        seen = torch.from_numpy(true_labels(image, features.framing)[:, 0] >= SEEN)
+        points = torch.tensor(BELOW).repeat(len(seen), 1)
+        with torch.no_grad():
+            points[seen] = mapper(features.tokens().float()[seen][None], frame_positions(features.framing)[seen][None])[
+                0
+            ]
+        spheres[key] = SphereMap(points.T.reshape(3, *features.features.shape[1:]), features.framing)
+    return spheres
 
 
 def score(held: HeldOut, spheres: dict[str, SphereMap], alpha: float, perfect: float) -> dict[str, float]:
@@ -181,7 +238,8 @@ def main() -> None:
             for name in options.rows:
                 run = options.out / f"{name}-{options.steps}-seed{seed}"
                 mapper = train(ROWS[name], data, sphere, options.steps, seed, run, options.device)
-                figures = rounded(score(held, held.spheres(mapper), options.alpha, perfect))
+                spheres = object_spheres(held, mapper) if ROWS[name].given_object else held.spheres(mapper)
+                figures = rounded(score(held, spheres, options.alpha, perfect))
                 results.setdefault(name, {})[seed] = figures
                 print(f"{name}, seed {seed}: {json.dumps(figures)}", flush=True)
     rows = [

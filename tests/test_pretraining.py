@@ -16,9 +16,9 @@ from spherecorr.training.pretraining import (
     Targets,
     _answer,
     _batch,
-    _change_colours,
     _nearest_turn,
     begin,
+    change_colours,
     distil,
     first_blocks,
     make_student,
@@ -93,7 +93,7 @@ def test_windows_of_pictures_and_tokens_are_cut_alike(whole):
 
 def test_colours_change_from_picture_to_picture_and_stay_colours():
     picture = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(6, -1, -1, -1)
-    changed = _change_colours(picture, np.random.default_rng(0))
+    changed = change_colours(picture, np.random.default_rng(0))
     assert changed.shape == picture.shape and changed.min() >= 0 and changed.max() <= 1
     assert len(torch.unique(changed[:, 0, 0, 0])) == 6
 

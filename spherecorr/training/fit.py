@@ -49,6 +49,7 @@ def fit(
     start: SphereMapper | None = None,
     about: dict[str, Any] | None = None,
     device: str = "auto",
+    trainer: type[Trainer] | None = None,
 ) -> SphereMapper:
     """Train a mapper; its prototypes are dropped.
 
@@ -65,6 +66,7 @@ def fit(
         about: JSON-able entries for the run's `config.json`, such as where the data came from; a run goes on only if
             they are the same.
         device: "auto", "cpu", "cuda", ...
+        trainer: what a step does, for trials of another; `Trainer` by default.
 
     Returns:
         The mapper after the last step, with `categories` and `background` filled in.
@@ -77,7 +79,7 @@ def fit(
     world = join_processes(device)
     if settings.batch % world.count:
         raise ValueError(f"{world.count} processes cannot share a batch of {settings.batch} equally.")
-    trainer = Trainer(data, settings, world, start)
+    trainer = (trainer or Trainer)(data, settings, world, start)
     training = {"images": len(data), **asdict(settings)}
     del training["sphere"]  # stored as the mapper's own
     config = {"training": training, "mapper": asdict(trainer.mapper.settings)}

@@ -199,7 +199,7 @@ def distil(
     losses = []
     for step in range(settings.steps):
         pictures, wanted = _batch(targets, settings, rng, whole=step % 4 == 3)
-        answer = _answer(student, _change_colours(pictures, rng))
+        answer = _answer(student, change_colours(pictures, rng))
         wanted = torch.einsum("de,behw->bdhw", turn, wanted).to(answer.device)
         loss = (1 - cosine_similarity(answer, wanted, dim=1)).mean()
         optimiser.zero_grad()
@@ -305,7 +305,7 @@ def _batch(
     ).float()
 
 
-def _change_colours(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+def change_colours(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     """Brightness, contrast and saturation of each picture, and its three channels' gains, change at random."""
     count = len(pictures)
 
