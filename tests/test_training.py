@@ -111,6 +111,17 @@ def test_visibility_ties_the_sphere_to_the_axes_of_the_viewpoints():
     assert torch.rad2deg(cosine.clamp(-1, 1).acos()).median() < 30
 
 
+def test_a_trial_may_take_steps_of_its_own():
+    class WithoutOffset(Trainer):
+        def train_step(self):
+            super().train_step()
+            torch.nn.init.zeros_(self.mapper.head.bias)
+
+    short = replace(SETTINGS, steps=5)
+    assert not fit(balls(8), short, trainer=WithoutOffset).head.bias.any()
+    assert fit(balls(8), short).head.bias.any()
+
+
 def test_the_seed_decides_everything():
     short = replace(SETTINGS, steps=20)
     first, again, other = (fit(balls(), replace(short, seed=seed)).state_dict() for seed in (3, 3, 4))
