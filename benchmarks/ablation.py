@@ -44,7 +44,8 @@ from spherecorr.data.spair import SPair71k
 from spherecorr.device import pick_device
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import SphereMap
-from spherecorr.sphere.mapper import BELOW, SphereMapper, SphereSettings, frame_positions
+from spherecorr.sphere.mapper import BELOW, SphereMapper, frame_positions
+from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store import FeatureStore
 from spherecorr.training.batches import StoredViews
 from spherecorr.training.fit import Trainer, fit

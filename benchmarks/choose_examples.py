@@ -23,7 +23,7 @@ from spherecorr.backbones import load_backbone
 from spherecorr.data.records import PairRecord, twin_name
 from spherecorr.data.spair import SPair71k
 from spherecorr.features import FeatureMap
-from spherecorr.files import write_whole
+from spherecorr.files import write_atomic
 from spherecorr.matching import MatchResult, View, match_views
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.sphere.checkpoint import load_sphere
@@ -100,7 +100,7 @@ def main() -> None:
         for image, name in ((pair.source, entry["source"]), (pair.target, entry["target"])):
             shutil.copyfile(image.path, options.out / name)
     entries = [best[category][2] for category in options.categories if category in best]
-    write_whole(options.out / "examples.json", (json.dumps(entries, indent=1) + "\n").encode())
+    write_atomic(options.out / "examples.json", (json.dumps(entries, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ from spherecorr.extraction import extract
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import mask_to_cells
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.store import FeatureStore, StoreSettings
+from spherecorr.store import FeatureStore
+from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedViews, StoredViews
 from spherecorr.training.fit import fit
 from spherecorr.training.settings import LossWeights, TrainSettings

@@ -28,8 +28,10 @@ from tqdm import tqdm
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.evaluation.scoring import score_pairs
 from spherecorr.evaluation.summary import summarise
-from spherecorr.features import FeatureSource, SphereMap
-from spherecorr.store import FEATURES, INDEX, FeatureStore, StoreSettings
+from spherecorr.features import SphereMap
+from spherecorr.identity import FeatureSource
+from spherecorr.store import FEATURES, INDEX, FeatureStore
+from spherecorr.store_settings import StoreSettings
 
 CATEGORIES, SIDE, DIM, KEYPOINTS = 18, 840, 768, 16
 SIZES = ((500, 375), (500, 333), (375, 500), (500, 500))
@@ -128,7 +130,7 @@ def main() -> None:
         with Memory() as scoring:
             start, cpu = time.perf_counter(), time.process_time()
             table = score_pairs(
-                pairs, store, spheres, [0, 0.2, 1], tick=lambda batches: tqdm(batches, desc="score", disable=None)
+                pairs, store, spheres, [0, 0.2, 1], progress=lambda batches: tqdm(batches, desc="score", disable=None)
             )
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         with Memory() as reporting:

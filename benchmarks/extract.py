@@ -27,7 +27,7 @@ from PIL import Image
 from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.data.records import ImageRecord
 from spherecorr.extraction import extract
-from spherecorr.store import StoreSettings
+from spherecorr.store_settings import StoreSettings
 
 SIZE = (500, 375)
 

@@ -37,10 +37,10 @@ from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.cli.base import progress
 from spherecorr.cli.pretrain import find_pictures
 from spherecorr.evaluation.tables import Table, percent
+from spherecorr.training.pretrain_settings import PretrainSettings
 from spherecorr.training.pretraining import (
     DEVIATION,
     MEAN,
-    PretrainSettings,
     Targets,
     begin,
     change_colours,

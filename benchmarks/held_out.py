@@ -28,7 +28,8 @@ from spherecorr.extraction import extract
 from spherecorr.features import SphereMap
 from spherecorr.geometry import Framing
 from spherecorr.sphere.mapper import BELOW, SphereMapper
-from spherecorr.store import INDEX, FeatureStore, StoreSettings
+from spherecorr.store import INDEX, FeatureStore
+from spherecorr.store_settings import StoreSettings
 
 CLEAR_SIDE, CLEAR_END = 0.3, 0.5  # |y| and |x| of a direction from which it lies clearly on a side, or at an end
 
@@ -123,7 +124,7 @@ def store_features(
         store = FeatureStore(folder, settings)
         if all(image.id in store for image in images):
             return store
-    return extract(list(images), backbone, settings, folder, tick=progress("features"))
+    return extract(list(images), backbone, settings, folder, progress=progress("features"))
 
 
 def open_split(

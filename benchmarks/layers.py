@@ -28,8 +28,9 @@ from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.extraction import extract
 from spherecorr.features import FeatureMap, SphereMap
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
-from spherecorr.store import StoreSettings
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
+from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import Batch, StoredViews
 from spherecorr.training.fit import fit
 from spherecorr.training.settings import TrainSettings
@@ -98,7 +99,7 @@ def main() -> None:
     width, resolution = backbone.source.dim // len(layers), 448
     records = SPair71k(options.renders).images("trn")[:: options.every]
     settings = StoreSettings(backbone.source, resolution, crop="square", smallest_crop=0.6, labels=True)
-    store = extract(records, backbone, settings, options.features / "trn", tick=progress("features"))
+    store = extract(records, backbone, settings, options.features / "trn", progress=progress("features"))
     held = open_split(options.renders, "val", backbone, resolution, options.features, options.limit)
     spread = torch.from_numpy(store.features[:: len(store)].astype(np.float32)).unflatten(1, (len(layers), width))
     deviation = spread.square().mean(dim=(0, 2)).sqrt()

@@ -26,8 +26,9 @@ import torch
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.evaluation.keypoint_table import KeypointTable
 from spherecorr.evaluation.scoring import score_pairs
-from spherecorr.features import FeatureMap, FeatureSource
-from spherecorr.geometry import pad
+from spherecorr.features import FeatureMap
+from spherecorr.geometry import pad_to_square
+from spherecorr.identity import FeatureSource
 from spherecorr.metrics import KAP_PROTOCOLS
 
 KEYPOINTS, DIM, SIDE, PATCH, SIZE = 12, 768, 840, 14, (420, 420)
@@ -45,7 +46,7 @@ def make_pair() -> tuple[PairRecord, dict[str, FeatureMap]]:
         hidden = [name == "target" and i % 4 == 3 for i in range(KEYPOINTS)]
         keypoints = {str(i): None if hidden[i] else tuple(point) for i, point in enumerate(points)}
         records.append(ImageRecord(f"cat/{name}", Path(name), SIZE, "cat", (40.0, 60.0, 380.0, 360.0), keypoints))
-        framing = pad(SIZE, SIDE, PATCH)
+        framing = pad_to_square(SIZE, SIDE, PATCH)
         features[f"cat/{name}"] = FeatureMap(torch.randn(DIM, 60, 60, generator=generator), framing, SOURCE)
     return PairRecord("pair", *records), features
 

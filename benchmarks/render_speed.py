@@ -21,7 +21,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from spherecorr.render.dataset import RenderSettings, render_dataset
+from spherecorr.render.dataset import render_dataset
+from spherecorr.render.settings import RenderSettings
 
 
 def main() -> None:

@@ -42,8 +42,9 @@ from spherecorr.sphere.losses import (
     view_cosines,
     viewpoint_loss,
 )
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings, grid_positions
+from spherecorr.sphere.mapper import SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
+from spherecorr.sphere.settings import SphereSettings
 from spherecorr.training.batches import Annotations, TensorViews
 from spherecorr.training.fit import Trainer
 from spherecorr.training.settings import LossWeights, preset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -12,8 +12,8 @@ from PIL import Image
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.geometry import Framing, average_over_cells
 from spherecorr.images import load_image
+from spherecorr.store_settings import Crop
 
-Crop = Literal["whole", "square", "resized"]
 Box: TypeAlias = tuple[int, int, int, int]
 
 AREA = (0.5, 1.5)  # shares of the picture that the paper draws from; those above 1 cannot be met

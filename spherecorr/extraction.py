@@ -23,7 +23,7 @@ import torch
 from spherecorr.backbones import Backbone
 from spherecorr.crops import LABELS, cell_labels, crop_box, read_picture
 from spherecorr.data.records import DatasetError, ImageRecord
-from spherecorr.files import write_whole
+from spherecorr.files import FileError, write_atomic, writing
 from spherecorr.geometry import frame_image
 from spherecorr.store import (
     FEATURES,
@@ -31,8 +31,6 @@ from spherecorr.store import (
     PROGRESS,
     TAUGHT,
     FeatureStore,
-    StoreError,
-    StoreSettings,
     check_settings,
     open_array,
     partial_folder,
@@ -40,6 +38,7 @@ from spherecorr.store import (
     read_progress,
     settings_of,
 )
+from spherecorr.store_settings import StoreError, StoreSettings
 
 SAVE_EVERY = 1.0  # seconds; what a killed extraction has to do again
 
@@ -51,7 +50,7 @@ def extract(
     folder: str | Path,
     *,
     batch: int = 8,
-    tick: Callable[[Sequence], Iterable] = iter,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> FeatureStore:
     """Compute the features of every record and store them; an extraction that was stopped goes on where it was.
 
@@ -64,7 +63,7 @@ def extract(
         settings: what to store.
         folder: of the store.
         batch: views in a forward pass; all views of an image share one.
-        tick: wraps the images that are left to do, to show progress.
+        progress: wraps the images that are left to do, to show progress.
 
     Returns:
         The store; one that is there already is opened.
@@ -88,7 +87,7 @@ def extract(
         _check_same(partial, index)
     else:
         _allocate(partial, index, size_on_disk(records, settings))
-    _fill(_Unfinished(partial), records, backbone, batch, tick)
+    _fill(_Unfinished(partial), records, backbone, batch, progress)
     partial.replace(folder)
     (folder / PROGRESS).unlink()
     return FeatureStore(folder)
@@ -163,19 +162,17 @@ def _allocate(partial: Path, index: dict[str, Any], size: int) -> None:
     settings = settings_of(index)
     free = shutil.disk_usage(partial).free
     try:
-        if free < size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        _make_array(partial / FEATURES, (index["tokens"], settings.source.dim))
-        if settings.labels:
-            _make_array(partial / TAUGHT, (index["tokens"], LABELS))
-        write_whole(partial / PROGRESS, json.dumps({"images": 0}).encode())
-        write_whole(partial / INDEX, json.dumps(index).encode())  # last: where it is, all is there
-    except OSError as error:
+        with writing(partial):
+            if free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _make_array(partial / FEATURES, (index["tokens"], settings.source.dim))
+            if settings.labels:
+                _make_array(partial / TAUGHT, (index["tokens"], LABELS))
+            write_atomic(partial / PROGRESS, json.dumps({"images": 0}).encode())
+            write_atomic(partial / INDEX, json.dumps(index).encode())  # last: where it is, all is there
+    except FileError as error:
         shutil.rmtree(partial)
-        raise StoreError(
-            f"'{partial}' cannot be made ({error.strerror}); it takes {size / 1e9:.2f} GB, and {free / 1e9:.2f} GB "
-            "are free."
-        ) from error
+        raise StoreError(f"{error} It takes {size / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free.") from error
 
 
 def _make_array(path: Path, shape: tuple[int, int]) -> None:
@@ -222,7 +219,7 @@ class _Unfinished:
         self.features.flush()
         if self.labels is not None:
             self.labels.flush()
-        write_whole(self.partial / PROGRESS, json.dumps({"images": self.done}).encode())
+        write_atomic(self.partial / PROGRESS, json.dumps({"images": self.done}).encode())
         self.saved = time.monotonic()
 
 
@@ -231,7 +228,7 @@ def _fill(
     records: Sequence[ImageRecord],
     backbone: Backbone,
     batch: int,
-    tick: Callable[[Sequence], Iterable],
+    progress: Callable[[Sequence], Iterable],
 ) -> None:
     """Compute what is missing, batch by batch."""
     settings, left = store.settings, store.left()
@@ -244,7 +241,7 @@ def _fill(
     waiting: list[tuple[int, np.ndarray, np.ndarray | None]] = []
     try:
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-            for i, views in zip(tick(left), _ahead(pool, cut, left, 2 * batch), strict=True):
+            for i, views in zip(progress(left), _ahead(pool, cut, left, 2 * batch), strict=True):
                 waiting.append((i, *views))
                 if i in ends:
                     images, inputs, labels = (list(column) for column in zip(*waiting, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,29 +10,7 @@ import torch
 from torch import Tensor
 
 from spherecorr.geometry import Framing
-
-PositionEmbedding = Literal["timm", "dinov2"]
-
-
-@dataclass(frozen=True)
-class FeatureSource:
-    """What makes two feature maps comparable: the model, and which of its tokens.
-
-    Attributes:
-        backbone: registry name, timm name or `local-dir:` path.
-        dim: channels D.
-        patch: side of one patch in input pixels.
-        layer: index of the transformer block whose output is taken, counted from 0.
-        norm: True if the model's final norm was applied (the paper's mapper uses tokens before it).
-        position_embedding: how position embeddings were resized: timm's way or as in the original DINOv2 release.
-    """
-
-    backbone: str
-    dim: int
-    patch: int
-    layer: int
-    norm: bool = False
-    position_embedding: PositionEmbedding = "timm"
+from spherecorr.identity import FeatureSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +21,14 @@ class FeatureMap:
         features: float tensor `[D, H, W]`.
         framing: how the image became the grid of H x W cells.
         source: which model and tokens they are.
+        parts: further maps of the same image, each with its own grid, channels and source, such as other levels of a
+            diffusion model; a sphere mapper reads `features` alone, raw similarity all of them.
     """
 
     features: Tensor
     framing: Framing
     source: FeatureSource
+    parts: tuple[FeatureMap, ...] = ()
 
     @property
     def backbone(self) -> str:

@@ -4,16 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spherecorr.errors import SpherecorrError
 
-def write_whole(path: str | Path, content: bytes) -> None:
+
+class FileError(SpherecorrError):
+    """A file that cannot be written; the message names it and says why."""
+
+
+def write_atomic(path: str | Path, content: bytes) -> None:
     """Write under a temporary name and rename; the folder is made if it is missing.
 
     Raises:
-        OSError: it cannot be written, and the error names the file; what was there is there still.
+        FileError: it cannot be written; what was there is there still.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.partial")
-    with naming(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(content)
@@ -24,9 +30,9 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an error of the system name this file: one on a full disk names none."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the system into one that names the file: on a full disk the system names none."""
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise FileError(f"'{path}' cannot be written ({error.strerror or error}).") from error

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from spherecorr.errors import SpherecorrError
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -69,22 +71,24 @@ class Framing:
         """Return points as float64 `[N, 2]`; an empty list is allowed.
 
         Raises:
-            ValueError: not pairs of numbers, not finite, or outside the image.
+            SpherecorrError: not pairs of numbers, not finite, or outside the image.
         """
         try:
             points = np.asarray(points, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError("Points must be a list of (x, y) pairs of numbers.") from error
+            raise SpherecorrError("Points must be a list of (x, y) pairs of numbers.") from error
         if points.size == 0:
             return points.reshape(0, 2)
         if points.ndim != 2 or points.shape[1] != 2:
-            raise ValueError(f"Points must be a list of (x, y) pairs; got an array of shape {points.shape}.")
+            raise SpherecorrError(f"Points must be a list of (x, y) pairs; got an array of shape {points.shape}.")
         if not np.isfinite(points).all():
-            raise ValueError("A point has a coordinate that is not a finite number.")
+            raise SpherecorrError("A point has a coordinate that is not a finite number.")
         width, height = self.image_size
         for x, y in points:
             if not (0 <= x <= width and 0 <= y <= height):
-                raise ValueError(f"Point ({x:g}, {y:g}) lies outside the image, which is {width} x {height} pixels.")
+                raise SpherecorrError(
+                    f"Point ({x:g}, {y:g}) lies outside the image, which is {width} x {height} pixels."
+                )
         return points
 
     def axes(self, shift: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +102,7 @@ class Framing:
         return ((ys >= 0) & (ys <= self.image_size[1]))[:, None] & ((xs >= 0) & (xs <= self.image_size[0]))
 
 
-def fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+def resize_to_fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     """Frame the whole image without padding: the long side becomes `resolution`, the aspect ratio is kept.
 
     Both sides are rounded to the nearest multiple of `patch`, at least one patch, so the scales may differ a little.
@@ -109,11 +113,11 @@ def fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     return Framing(image_size, (columns, rows), patch, (columns * patch / width, rows * patch / height))
 
 
-def pad(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+def pad_to_square(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     """Frame the image centred in a zero-padded square of `resolution` pixels, as the public evaluations do.
 
     Raises:
-        ValueError: `resolution` is not a multiple of `patch`.
+        SpherecorrError: `resolution` is not a multiple of `patch`.
     """
     cells = _whole_cells(resolution, patch)
     width, height = image_size
@@ -123,11 +127,11 @@ def pad(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     return Framing(image_size, (cells, cells), patch, (new_width / width, new_height / height), offset)
 
 
-def stretch(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+def stretch_to_square(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     """Frame the image stretched to a square of `resolution` pixels, as the paper does with its crops in training.
 
     Raises:
-        ValueError: `resolution` is not a multiple of `patch`.
+        SpherecorrError: `resolution` is not a multiple of `patch`.
     """
     cells = _whole_cells(resolution, patch)
     width, height = image_size
@@ -136,7 +140,7 @@ def stretch(image_size: tuple[int, int], resolution: int, patch: int) -> Framing
 
 def _whole_cells(resolution: int, patch: int) -> int:
     if resolution % patch:
-        raise ValueError(f"Resolution {resolution} is not a multiple of the patch size {patch}.")
+        raise SpherecorrError(f"Resolution {resolution} is not a multiple of the patch size {patch}.")
     return resolution // patch
 
 

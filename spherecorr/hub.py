@@ -12,8 +12,10 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from spherecorr.errors import SpherecorrError
 
-class HubError(ValueError):
+
+class HubError(SpherecorrError):
     """A file of the Hub that cannot be had; the message says why and what to do."""
 
 

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from spherecorr.errors import SpherecorrError
+
 ImageLike: TypeAlias = str | Path | Image.Image | np.ndarray
 
 MIN_SIDE = 16
@@ -16,7 +18,7 @@ MAX_SIDE = 16_384
 MAX_PIXELS = 100_000_000
 
 
-class ImageError(ValueError):
+class ImageError(SpherecorrError):
     """An image that cannot be used; the message says why and what to do."""
 
 

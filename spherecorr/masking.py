@@ -24,7 +24,8 @@ from PIL import Image
 
 from spherecorr.data.records import ImageRecord
 from spherecorr.device import pick_device
-from spherecorr.files import write_whole
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import FileError, write_atomic, writing
 from spherecorr.images import load_image
 
 COCO_NAMES = {
@@ -44,7 +45,7 @@ Rule = Literal["overlap", "first"]
 Box = tuple[float, float, float, float]
 
 
-class MaskError(ValueError):
+class MaskError(SpherecorrError):
     """Masks that cannot be made; the message says why and what to do."""
 
 
@@ -148,7 +149,7 @@ def make_masks(
     folder: Path,
     rule: Rule = "overlap",
     versions: dict[str, str] | None = None,
-    tick: Callable[[Iterable], Iterable] = iter,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, int]:
     """Write a mask for every image, and go on where an earlier run stopped.
 
@@ -158,7 +159,7 @@ def make_masks(
         folder: for the masks.
         rule: see `choose`.
         versions: written into `masks.jsonl`.
-        tick: wrapped around the images, to show progress.
+        progress: wrapped around the images, to show progress.
 
     Returns:
         How many masks are a "detection", the dataset's "own", and how many images have "none".
@@ -176,19 +177,17 @@ def make_masks(
     lines = lines or [{**settings, "versions": versions or {}}]
     sources = {line["id"]: line["mask"] for line in lines[1:]}
     try:
-        write_whole(log, "".join(f"{json.dumps(line)}\n" for line in lines).encode())  # drops a line that was cut off
-        with open(log, "a", encoding="utf-8") as file:
-            for record in tick(records):
+        write_atomic(log, "".join(f"{json.dumps(line)}\n" for line in lines).encode())  # drops a line that was cut off
+        with writing(folder), open(log, "a", encoding="utf-8") as file:
+            for record in progress(records):
                 if record.id in sources:
                     continue
                 line = _make_mask(record, detector, folder, rule)
                 sources[record.id] = line["mask"]
                 file.write(f"{json.dumps(line)}\n")
                 file.flush()
-    except OSError as error:
-        raise MaskError(
-            f"'{folder}' cannot be written ({error.strerror}). The same command goes on when there is room."
-        ) from error
+    except FileError as error:
+        raise MaskError(f"{error} Make room there and rerun the command to resume.") from error
     counts = Counter(sources[record.id] for record in records)
     return {source: counts[source] for source in ("detection", "own", "none")}
 
@@ -206,7 +205,7 @@ def _make_mask(record: ImageRecord, detector: Detector, folder: Path, rule: Rule
         return {"id": record.id, "mask": "none"}
     encoded = BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(encoded, "PNG")
-    write_whole(folder / f"{record.id}.png", encoded.getvalue())
+    write_atomic(folder / f"{record.id}.png", encoded.getvalue())
     return line
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
 from spherecorr.sphere.mapper import SphereMapper
@@ -99,10 +100,10 @@ def fuse(features: Tensor, sphere: Tensor, alpha: float) -> Tensor:
     """Mix two similarities of one shape: `(1 - alpha) * features + alpha * sphere` (paper section 3.4).
 
     Raises:
-        ValueError: alpha outside 0..1.
+        SpherecorrError: alpha outside 0..1.
     """
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is the sphere's share and must lie between 0 and 1; got {alpha:g}.")
+        raise SpherecorrError(f"alpha is the sphere's share and must lie between 0 and 1; got {alpha:g}.")
     return (1 - alpha) * features + alpha * sphere
 
 
@@ -245,8 +246,8 @@ def match(
         soft_window: refine the best match by a window soft-argmax of so many cells to each side.
 
     Raises:
-        ValueError: a point outside the image or not finite, features of two backbones, k < 1, alpha outside 0..1, a
-            negative window, or a mapper trained on other features.
+        SpherecorrError: a point outside the image or not finite, features of two backbones, k < 1, alpha outside 0..1,
+            a negative window, or a mapper trained on other features.
     """
     if sphere is None:
         return match_views(View(source), View(target), points, k=k, soft_window=soft_window)
@@ -291,13 +292,15 @@ def match_views(
     """
     points = source.features.framing.check_points(points)
     if source.features.source != target.features.source:
-        raise ValueError(f"The images have different features: {source.features.source}, {target.features.source}.")
+        raise SpherecorrError(
+            f"The images have different features: {source.features.source}, {target.features.source}."
+        )
     if k < 1:
-        raise ValueError(f"k, the number of matches per point, must be at least 1; got {k}.")
+        raise SpherecorrError(f"k, the number of matches per point, must be at least 1; got {k}.")
     if soft_window is not None and soft_window < 0:
-        raise ValueError(f"The soft window counts cells to each side and must be at least 0; got {soft_window}.")
+        raise SpherecorrError(f"The soft window counts cells to each side and must be at least 0; got {soft_window}.")
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is the sphere's share and must lie between 0 and 1; got {alpha:g}.")
+        raise SpherecorrError(f"alpha is the sphere's share and must lie between 0 and 1; got {alpha:g}.")
     cells = source.features.framing.to_cell(points)
     framing = target.features.framing
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, distributed
 
 from spherecorr.device import pick_device
+from spherecorr.errors import SpherecorrError
 
 PATIENCE = timedelta(days=2)  # of processes that wait while the main one stores features
 
@@ -79,14 +80,14 @@ def join_processes(device: str = "auto") -> Processes:
         device: "auto", "cpu", "cuda", ... of a process that is alone; of several, each takes its own, or all the CPU.
 
     Raises:
-        ValueError: there are several, and no accelerate.
+        SpherecorrError: there are several, and no accelerate.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(0, 1, pick_device(device))
     try:
         from accelerate import PartialState
     except ModuleNotFoundError as error:
-        raise ValueError('Several processes need the package accelerate: pip install -e ".[train]".') from error
+        raise SpherecorrError('Several processes need the package accelerate: pip install -e ".[train]".') from error
     # Told of no GPU, accelerate takes its processes for one each.
     state = PartialState(cpu=pick_device(device).type == "cpu", timeout=PATIENCE)
     return Processes(state.process_index, state.num_processes, state.device)

@@ -9,71 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from spherecorr.crops import Crop
-from spherecorr.features import FeatureMap, FeatureSource
-from spherecorr.geometry import Framing, fit, pad, stretch
+from spherecorr.features import FeatureMap
+from spherecorr.geometry import Framing
+from spherecorr.identity import FeatureSource
+from spherecorr.store_settings import StoreError, StoreSettings
 
 INDEX, PROGRESS, FEATURES, TAUGHT = "index.json", "progress.json", "features.npy", "labels.npy"
-
-
-class StoreError(ValueError):
-    """A store that cannot be made or used; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What a store holds.
-
-    Attributes:
-        source: model and tokens.
-        resolution: long side of the model's input in pixels.
-        framing: of whole pictures: "pad" to a square, or "fit", which keeps the aspect ratio.
-        views: of each picture.
-        crop: what a view shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
-            square; see `crops.crop_box`.
-        smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
-        mirrored: every other view, from the second on, is the mirror image of its crop, labels and azimuth likewise;
-            for categories whose objects are their own mirror images.
-        labels: also store what training needs to know of each cell.
-        seed: of the crops.
-    """
-
-    source: FeatureSource
-    resolution: int
-    framing: Literal["pad", "fit"] = "pad"
-    views: int = 1
-    crop: Crop = "whole"
-    smallest_crop: float = 1.0
-    mirrored: bool = False
-    labels: bool = False
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.resolution < self.source.patch:
-            raise StoreError(
-                f"Resolution {self.resolution} is smaller than one patch, which has {self.source.patch} pixels."
-            )
-        if self.views < 1 or (self.views > 1 + self.mirrored and self.crop == "whole"):
-            raise StoreError("A picture has one view or more; several differ only with the crop 'square' or 'resized'.")
-        if self.mirrored and not self.labels:
-            raise StoreError("Mirrored views are for training; they go with labels.")
-        if not 0 < self.smallest_crop <= 1:
-            raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
-        if self.framing == "fit" and (self.labels or self.crop != "whole"):
-            raise StoreError("Training takes squares: labels and crops go with the framing 'pad', not with 'fit'.")
-        self.frame((self.resolution, self.resolution))  # refuses a resolution that is no multiple of the patch
-
-    def frame(self, size: tuple[int, int]) -> Framing:
-        """How a view of (width, height) pixels becomes a grid of cells."""
-        frame = stretch if self.crop == "resized" else {"fit": fit, "pad": pad}[self.framing]
-        return frame(size, self.resolution, self.source.patch)
 
 
 class FeatureStore(Mapping[str, FeatureMap]):

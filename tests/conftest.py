@@ -26,7 +26,8 @@ def tiny_app(tmp_path_factory):
 
     from spherecorr.backbones import load_backbone
     from spherecorr.sphere.checkpoint import save_sphere
-    from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+    from spherecorr.sphere.mapper import SphereMapper
+    from spherecorr.sphere.settings import SphereSettings
     from spherecorr.ui.engine import AppSettings
 
     folder = tmp_path_factory.mktemp("app")

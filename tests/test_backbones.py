@@ -11,7 +11,8 @@ from torch import nn
 
 from spherecorr.backbones import Backbone, BackboneError, load_backbone, weights_available
 from spherecorr.backbones.vit import resize_as_dinov2
-from spherecorr.features import FeatureSource
+from spherecorr.errors import SpherecorrError
+from spherecorr.identity import FeatureSource
 
 # A tiny model of each family: timm's factory, native input size, patch, tokens before the patches.
 FAMILIES = {
@@ -126,7 +127,7 @@ def test_a_resolution_below_one_patch_is_refused():
 
 
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="no device 'toaster'"):
+    with pytest.raises(SpherecorrError, match="no device 'toaster'"):
         Backbone(tiny("vit_small_patch16_224", 64), "tiny", device="toaster")
 
 

@@ -14,11 +14,14 @@ from spherecorr.backbones import Backbone
 from spherecorr.crops import crop_box, read_picture
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.data.spair import SPair71k
+from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import extract
-from spherecorr.features import FeatureSource
 from spherecorr.geometry import mask_to_cells
-from spherecorr.render.dataset import RenderSettings, render_dataset
-from spherecorr.store import FeatureStore, StoreError, StoreSettings
+from spherecorr.identity import FeatureSource
+from spherecorr.render.dataset import render_dataset
+from spherecorr.render.settings import RenderSettings
+from spherecorr.store import FeatureStore
+from spherecorr.store_settings import StoreError, StoreSettings
 from spherecorr.training.batches import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations, fits
 
 RESOLUTION, CELLS = 96, 6
@@ -337,7 +340,7 @@ def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backb
     ],
 )
 def test_views_that_do_not_fit_together(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SpherecorrError, match=message):
         JoinedViews([made(2, 0.0), made(2, 2.0, **change)])
 
 
@@ -355,9 +358,9 @@ def test_mistakes_in_the_records(tmp_path):
         LiveViews([], MeanColour(), RESOLUTION)
     with pytest.raises(DatasetError, match=r"picture\.png' is of the category 'blob', which is not trained; there are"):
         live(record, categories=("car", "dog"))
-    with pytest.raises(ValueError, match="The smallest crop is a share above 0 and at most 1; got 0"):
+    with pytest.raises(SpherecorrError, match="The smallest crop is a share above 0 and at most 1; got 0"):
         live(record, smallest_crop=0)
-    with pytest.raises(ValueError, match="Resolution 100 is not a multiple of the patch size 16"):
+    with pytest.raises(SpherecorrError, match="Resolution 100 is not a multiple of the patch size 16"):
         LiveViews([record], MeanColour(), 100)
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from spherecorr.cli import main
-from spherecorr.features import FeatureSource
+from spherecorr.identity import FeatureSource
 from spherecorr.sphere.checkpoint import CheckpointError, import_authors, load_sphere, save_sphere
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
 
 SETTINGS = SphereSettings(
     feature_dim=16,

@@ -14,7 +14,8 @@ from spherecorr.cli import main
 from spherecorr.images import load_image
 from spherecorr.matching import match
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
 
 POINTS = ["--point", "20,30", "--point", "70.5,40"]
 

@@ -28,7 +28,8 @@ from spherecorr.evaluation.published import BY_CATEGORY, CATEGORIES, PER_IMAGE, 
 from spherecorr.evaluation.reproduction import compare, published_change, signature
 from spherecorr.evaluation.summary import summarise
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,10 @@ from spherecorr.cli import build_parser, main
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.scoring import score_pairs
 from spherecorr.evaluation.summary import summarise
-from spherecorr.render.dataset import RenderSettings
+from spherecorr.render.settings import RenderSettings
 from spherecorr.sphere.checkpoint import load_sphere
-from spherecorr.sphere.mapper import SphereSettings
-from spherecorr.training.pretraining import PretrainSettings
+from spherecorr.sphere.settings import SphereSettings
+from spherecorr.training.pretrain_settings import PretrainSettings
 from spherecorr.training.settings import LossWeights, TrainSettings
 
 RENDER = ["--categories", "car,dog", "--count", "6", "--pairs", "3", "--size", "64", "--processes", "1"]

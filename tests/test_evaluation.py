@@ -15,12 +15,14 @@ from spherecorr.evaluation.evaluate import EvaluationError, choose_alphas, evalu
 from spherecorr.evaluation.report import ReportError
 from spherecorr.evaluation.scoring import ScoringError
 from spherecorr.evaluation.viewpoint import evaluate_viewpoints
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap
-from spherecorr.geometry import pad
-from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import pad_to_square
+from spherecorr.identity import FeatureSource
+from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
+from spherecorr.sphere.settings import SphereSettings
 
 CELLS = 8  # a picture of 80 x 80 pixels in cells of 10
-FRAME = pad((80, 80), 80, 10)
+FRAME = pad_to_square((80, 80), 80, 10)
 SOURCE = FeatureSource("by-hand", 4, 10, 0)
 PART = 10  # of the 30 pairs, 5 to a target: the same sums are made as in one part, to the last bit
 LEFT, RIGHT, NOSE = (1, 4), (6, 4), (4, 1)  # (col, row) of three parts
@@ -210,16 +212,16 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(monkeypatch, tmp_path):
             yield part
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(pairs, features, out=tmp_path, tick=stop_after_one)
+        evaluate(pairs, features, out=tmp_path, progress=stop_after_one)
     done = {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
     assert len(done) == 1
     left = []
-    report = evaluate(pairs, features, out=tmp_path, tick=lambda parts: left.extend(parts) or parts)
+    report = evaluate(pairs, features, out=tmp_path, progress=lambda parts: left.extend(parts) or parts)
     assert len(left) == 2 and figures(report) == figures(evaluate(pairs, features))
     for name, content in done.items():
         assert (tmp_path / "parts" / name).read_bytes() == content
     again = []
-    evaluate(pairs, features, out=tmp_path, tick=lambda parts: again.extend(parts) or parts)
+    evaluate(pairs, features, out=tmp_path, progress=lambda parts: again.extend(parts) or parts)
     assert again == []
 
 

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from spherecorr.features import FeatureMap, FeatureSource, estimate_foreground, joint_pca
-from spherecorr.geometry import fit
+from spherecorr.features import FeatureMap, estimate_foreground, joint_pca
+from spherecorr.geometry import resize_to_fit
+from spherecorr.identity import FeatureSource
 
 
 def feature_map(features: np.ndarray) -> FeatureMap:
     """Features `[H, W, D]` of an image whose cells are 8 x 8 pixels."""
     rows, columns, dim = features.shape
-    framing = fit((columns * 8, rows * 8), max(rows, columns) * 8, 8)
+    framing = resize_to_fit((columns * 8, rows * 8), max(rows, columns) * 8, 8)
     tensor = torch.from_numpy(np.ascontiguousarray(features.transpose(2, 0, 1))).float()
     return FeatureMap(tensor, framing, FeatureSource("hand-made", dim, 8, 0))
 

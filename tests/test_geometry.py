@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spherecorr.geometry import Framing, cells_to_image, fit, frame_image, mask_to_cells, pad, stretch
+from spherecorr.errors import SpherecorrError
+from spherecorr.geometry import (
+    Framing,
+    cells_to_image,
+    frame_image,
+    mask_to_cells,
+    pad_to_square,
+    resize_to_fit,
+    stretch_to_square,
+)
 
 
 def random_framings(count: int = 100) -> list[Framing]:
@@ -15,7 +24,7 @@ def random_framings(count: int = 100) -> list[Framing]:
         size = tuple(int(side) for side in rng.integers(16, 3000, size=2))
         patch = int(rng.choice([8, 14, 16]))
         resolution = patch * int(rng.integers(4, 64))
-        framings += [frame(size, resolution, patch) for frame in (fit, pad, stretch)]
+        framings += [frame(size, resolution, patch) for frame in (resize_to_fit, pad_to_square, stretch_to_square)]
     return framings
 
 
@@ -25,7 +34,7 @@ def all_cells(framing: Framing) -> np.ndarray:
 
 
 def test_half_pixel_by_hand():
-    framing = fit((28, 28), 28, 14)  # scale 1: two by two cells of 14 pixels
+    framing = resize_to_fit((28, 28), 28, 14)  # scale 1: two by two cells of 14 pixels
     assert framing.grid == (2, 2) and framing.scale == (1.0, 1.0)
     assert framing.to_pixel((0, 0)).tolist() == [7, 7]
     assert framing.to_pixel((1, 0)).tolist() == [21, 7]
@@ -36,14 +45,14 @@ def test_half_pixel_by_hand():
 
 
 def test_scaled_image_by_hand():
-    framing = fit((112, 56), 28, 14)  # 112 x 56 -> 28 x 14: a cell is 56 original pixels wide
+    framing = resize_to_fit((112, 56), 28, 14)  # 112 x 56 -> 28 x 14: a cell is 56 original pixels wide
     assert framing.grid == (2, 1) and framing.input_size == (28, 14)
     assert framing.to_pixel([(0, 0), (1, 0)]).tolist() == [[28, 28], [84, 28]]
     assert framing.to_cell([(55.5, 10), (56.5, 40)]).tolist() == [[0, 0], [1, 0]]
 
 
 def test_padded_image_by_hand():
-    framing = pad((112, 56), 56, 14)  # 56 x 28 in the middle of 56 x 56: one row of cells above, one below
+    framing = pad_to_square((112, 56), 56, 14)  # 56 x 28 in the middle of 56 x 56: one row of cells above, one below
     assert framing.grid == (4, 4) and framing.offset == (0.0, 14.0) and framing.content_size == (56, 28)
     assert framing.to_pixel((0, 1)).tolist() == [14, 14]
     assert framing.content_cells().tolist() == [[False] * 4, [True] * 4, [True] * 4, [False] * 4]
@@ -61,20 +70,20 @@ def test_padded_image_by_hand():
     ],
 )
 def test_fit_keeps_the_aspect_ratio_up_to_half_a_patch(size, resolution, patch, grid):
-    assert fit(size, resolution, patch).grid == grid
+    assert resize_to_fit(size, resolution, patch).grid == grid
 
 
 def test_stretched_image_by_hand():
-    framing = stretch((112, 56), 28, 14)  # two by two cells of 56 x 28 original pixels
+    framing = stretch_to_square((112, 56), 28, 14)  # two by two cells of 56 x 28 original pixels
     assert framing.grid == (2, 2) and framing.scale == (0.25, 0.5) and framing.content_size == (28, 28)
     assert framing.to_pixel([(0, 0), (1, 1)]).tolist() == [[28, 14], [84, 42]]
     assert framing.to_cell([(55.5, 27.5), (56.5, 28.5), (112, 56)]).tolist() == [[0, 0], [1, 1], [1, 1]]
     assert framing.content_cells().all()
 
 
-@pytest.mark.parametrize("frame", [pad, stretch])
+@pytest.mark.parametrize("frame", [pad_to_square, stretch_to_square])
 def test_squares_refuse_a_resolution_between_patches(frame):
-    with pytest.raises(ValueError, match="Resolution 450 is not a multiple of the patch size 14"):
+    with pytest.raises(SpherecorrError, match="Resolution 450 is not a multiple of the patch size 14"):
         frame((100, 50), 450, 14)
 
 
@@ -117,7 +126,7 @@ def test_framed_images_have_the_inputs_size():
         assert (framed > 0).all(axis=-1).sum() == content[0] * content[1]
 
 
-@pytest.mark.parametrize("frame", [fit, pad])
+@pytest.mark.parametrize("frame", [resize_to_fit, pad_to_square])
 def test_a_bright_patch_arrives_in_its_cell_and_comes_back(frame):
     framing = frame((320, 200), 224, 14)
     for column, row in [(3, 4), (1, 6), (14, 7), (9, 8)]:
@@ -139,7 +148,7 @@ def test_a_bright_patch_arrives_in_its_cell_and_comes_back(frame):
 
 
 def test_cells_to_image_by_hand():
-    framing = fit((4, 2), 4, 2)  # two cells of 2 x 2 pixels, centres at x = 1 and x = 3
+    framing = resize_to_fit((4, 2), 4, 2)  # two cells of 2 x 2 pixels, centres at x = 1 and x = 3
     values = np.array([[0.0, 1.0]])
     blocks = cells_to_image(values, framing, smooth=False)
     assert blocks.tolist() == [[0, 0, 1, 1]] * 2
@@ -149,7 +158,7 @@ def test_cells_to_image_by_hand():
 
 
 def test_cells_to_image_of_another_size_and_with_channels():
-    framing = pad((100, 50), 56, 14)
+    framing = pad_to_square((100, 50), 56, 14)
     values = np.zeros((4, 4, 3))
     values[1:3] = (1.0, 2.0, 3.0)
     shown = cells_to_image(values, framing, size=(40, 20), smooth=False)
@@ -168,7 +177,7 @@ def test_blocks_agree_with_to_cell():
 
 
 def test_a_mask_cell_needs_more_than_half_coverage():
-    framing = fit((28, 14), 28, 14)
+    framing = resize_to_fit((28, 14), 28, 14)
     for width, expected in [(6, [False, False]), (7, [False, False]), (8, [True, False]), (28, [True, True])]:
         mask = np.zeros((14, 28), dtype=bool)
         mask[:, :width] = True
@@ -182,13 +191,13 @@ def test_a_mask_never_covers_padding():
 
 
 def test_check_points():
-    framing = fit((100, 50), 28, 14)
+    framing = resize_to_fit((100, 50), 28, 14)
     assert framing.check_points([(0, 0), (100, 50)]).tolist() == [[0, 0], [100, 50]]
     assert framing.check_points([]).shape == (0, 2)
-    with pytest.raises(ValueError, match=r"Point \(100.5, 3\) lies outside the image, which is 100 x 50 pixels"):
+    with pytest.raises(SpherecorrError, match=r"Point \(100.5, 3\) lies outside the image, which is 100 x 50 pixels"):
         framing.check_points([(1, 1), (100.5, 3)])
-    with pytest.raises(ValueError, match="not a finite number"):
+    with pytest.raises(SpherecorrError, match="not a finite number"):
         framing.check_points([(float("nan"), 1)])
     for broken in [(1, 2), [(1, 2, 3)], [(1, 2), (3,)], [("a", "b")]]:
-        with pytest.raises(ValueError, match="list of \\(x, y\\) pairs"):
+        with pytest.raises(SpherecorrError, match="list of \\(x, y\\) pairs"):
             framing.check_points(broken)

@@ -8,7 +8,7 @@ from literal_metrics import kap
 from sklearn.metrics import average_precision_score
 
 from spherecorr.evaluation.averages import weighted_average_precision
-from spherecorr.geometry import Framing, pad
+from spherecorr.geometry import Framing, pad_to_square
 from spherecorr.metrics import KAP_PROTOCOLS, KapProtocol, kap_maxima
 
 LINE = Framing((5, 1), (5, 1), 1, (1.0, 1.0))  # five cells of one pixel in a row, centres at 0.5, 1.5, ...
@@ -112,7 +112,7 @@ def test_every_protocol_equals_a_literal_reading_of_the_definition(name):
     protocol = KAP_PROTOCOLS[name]
     for _ in range(8):
         width, height = (8 * rng.integers(2, 13, 2)).tolist()
-        framing = pad((width, height), 2 * max(width, height), max(width, height) // 4)  # 8 x 8 cells, scaled by 2
+        framing = pad_to_square((width, height), 2 * max(width, height), max(width, height) // 4)  # 8 x 8 cells
         assert framing.scale == (2, 2)
         rows = rng.normal(size=(3, 4, 8, 8))
         truth = rng.uniform(0, [width, height], (4, 2))
@@ -138,7 +138,7 @@ def sorted_as_found(scores, labels):
 
 def test_padding_is_never_surer_than_the_picture_unless_counted():
     """A picture of 4 x 2 in a square of 4 cells: the highest similarity lies on the padding above it."""
-    framing = pad((4, 2), 4, 1)
+    framing = pad_to_square((4, 2), 4, 1)
     rows = np.arange(16.0)[::-1].reshape(1, 1, 4, 4)
     at = np.array([[0.5, 1.5]])  # the third row of the square, first cell: similarity 7
     protocol = KapProtocol()
@@ -157,8 +157,8 @@ def test_scaling_picture_and_threshold_together_changes_nothing():
     rng = np.random.default_rng(1)
     rows, truth = rng.random((2, 5, 6, 6)), rng.uniform(0, 60, (5, 2))
     for protocol in KAP_PROTOCOLS.values():
-        small = kap_maxima(rows, pad((60, 60), 96, 16), truth, [4.0, 9.0], protocol)
-        large = kap_maxima(rows, pad((240, 240), 96, 16), 4 * truth, [16.0, 36.0], protocol)
+        small = kap_maxima(rows, pad_to_square((60, 60), 96, 16), truth, [4.0, 9.0], protocol)
+        large = kap_maxima(rows, pad_to_square((240, 240), 96, 16), 4 * truth, [16.0, 36.0], protocol)
         assert np.array_equal(small, large)
 
 
@@ -167,6 +167,8 @@ def test_the_order_of_keypoints_and_of_thresholds_does_not_matter():
     rows, truth, order = rng.random((2, 5, 6, 6)), rng.uniform(0, 60, (5, 2)), rng.permutation(5)
     truth[3] = np.nan
     for protocol in KAP_PROTOCOLS.values():
-        one = np.array(kap_maxima(rows, pad((60, 60), 96, 16), truth, [4.0, 9.0], protocol))
-        other = np.array(kap_maxima(rows[:, order], pad((60, 60), 96, 16), truth[order], [9.0, 4.0], protocol))
+        one = np.array(kap_maxima(rows, pad_to_square((60, 60), 96, 16), truth, [4.0, 9.0], protocol))
+        other = np.array(
+            kap_maxima(rows[:, order], pad_to_square((60, 60), 96, 16), truth[order], [9.0, 4.0], protocol)
+        )
         assert np.array_equal(one[:, :, ::-1][..., order], other, equal_nan=True)

@@ -1,15 +1,11 @@
 import pytest
 import torch
 
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap
-from spherecorr.geometry import fit
-from spherecorr.sphere.mapper import (
-    SphereMapper,
-    SphereMismatchError,
-    SphereSettings,
-    encode_positions,
-    frame_positions,
-)
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import resize_to_fit
+from spherecorr.identity import FeatureSource
+from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, encode_positions, frame_positions
+from spherecorr.sphere.settings import SphereSettings
 
 SOURCE = FeatureSource("tiny", dim=16, patch=8, layer=1)
 
@@ -20,7 +16,7 @@ def mapper(**settings) -> SphereMapper:
 
 
 def features(size=(40, 24), source=SOURCE) -> FeatureMap:
-    framing = fit(size, 80, source.patch)
+    framing = resize_to_fit(size, 80, source.patch)
     columns, rows = framing.grid
     generator = torch.Generator().manual_seed(1)
     return FeatureMap(torch.randn(source.dim, rows, columns, generator=generator), framing, source)
@@ -84,7 +80,7 @@ def test_with_positions_the_same_patch_elsewhere_gives_another_point():
 
 
 def test_frame_positions_are_zero_in_the_middle_and_one_at_the_end_of_the_longer_side():
-    positions = frame_positions(fit((300, 100), 24, 8)).reshape(1, 3, 2)
+    positions = frame_positions(resize_to_fit((300, 100), 24, 8)).reshape(1, 3, 2)
     # Three cells side by side: their centres are at 1/6, 3/6 and 5/6 of the width.
     torch.testing.assert_close(positions[0], torch.tensor([[-2 / 3, 0.0], [0.0, 0.0], [2 / 3, 0.0]]))
 
@@ -119,7 +115,7 @@ def test_a_mapper_of_unknown_source_takes_any_features_of_its_size():
 def test_foreground_is_what_does_not_fall_straight_below():
     degrees = torch.deg2rad(torch.tensor([0.0, 20.0, 40.0, 180.0]))  # from straight below
     column = torch.stack([degrees.sin(), 0 * degrees, -degrees.cos()])[:, :, None]
-    ball = SphereMap(column.repeat(1, 1, 2), fit((2, 4), 4, 1))
+    ball = SphereMap(column.repeat(1, 1, 2), resize_to_fit((2, 4), 4, 1))
     assert mapper().foreground(ball) is None
     with_place = mapper(background="below")
     assert with_place.foreground(ball).tolist() == [[False, False], [False, False], [True, True], [True, True]]

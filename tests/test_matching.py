@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap
-from spherecorr.geometry import fit, pad
+from spherecorr.errors import SpherecorrError
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import pad_to_square, resize_to_fit
+from spherecorr.identity import FeatureSource
 from spherecorr.matching import (
     View,
     fuse,
@@ -19,7 +21,8 @@ from spherecorr.matching import (
     view_rows,
     window_soft_argmax,
 )
-from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
+from spherecorr.sphere.settings import SphereSettings
 
 PATCH = 10
 
@@ -27,7 +30,7 @@ PATCH = 10
 def feature_map(features: torch.Tensor) -> FeatureMap:
     """Features `[D, H, W]` of an image whose cells are 10 x 10 pixels: cell (c, r) has its centre at 10 c + 5."""
     dim, rows, columns = features.shape
-    framing = fit((columns * PATCH, rows * PATCH), max(rows, columns) * PATCH, PATCH)
+    framing = resize_to_fit((columns * PATCH, rows * PATCH), max(rows, columns) * PATCH, PATCH)
     return FeatureMap(features, framing, FeatureSource("hand-made", dim, PATCH, 0))
 
 
@@ -70,7 +73,7 @@ def test_fuse_mixes_by_alpha():
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
 def test_fuse_refuses_other_shares(alpha):
-    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+    with pytest.raises(SpherecorrError, match="must lie between 0 and 1"):
         fuse(torch.zeros(1), torch.zeros(1), alpha)
 
 
@@ -141,7 +144,7 @@ def test_match_finds_the_same_part_in_a_mirrored_image():
 
 def test_match_gives_pixels_of_images_of_any_size():
     features = torch.eye(8)[torch.tensor([[0, 1], [2, 3]])].permute(2, 0, 1)
-    source_framing, target_framing = fit((640, 480), 20, 10), fit((100, 100), 20, 10)
+    source_framing, target_framing = resize_to_fit((640, 480), 20, 10), resize_to_fit((100, 100), 20, 10)
     assert source_framing.grid == target_framing.grid == (2, 2)
     source = replace(feature_map(features), framing=source_framing)
     target = replace(feature_map(features), framing=target_framing)
@@ -189,7 +192,7 @@ def test_only_the_foreground_can_be_matched():
 
 
 def test_padding_is_never_matched():
-    framing = pad((40, 20), 40, 10)  # rows 0 and 3 of four are padding
+    framing = pad_to_square((40, 20), 40, 10)  # rows 0 and 3 of four are padding
     features = torch.zeros(2, 4, 4)
     features[0] = 1
     features[1, 1:3] = 0.5  # the padding is more like the source than the image is
@@ -339,14 +342,14 @@ def test_match_takes_alpha_and_angles_from_the_mapper():
 )
 def test_bad_arguments(arguments, message):
     view = View(random_map(3, 4))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SpherecorrError, match=message):
         match_views(view, view, **({"points": [(1, 1)]} | arguments))
 
 
 def test_features_of_two_backbones():
     features = random_map(3, 4)
     other = replace(features, source=replace(features.source, backbone="other"))
-    with pytest.raises(ValueError, match="The images have different features"):
+    with pytest.raises(SpherecorrError, match="The images have different features"):
         match(features, other, [(1, 1)])
 
 

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.errors import SpherecorrError
 from spherecorr.images import ImageError
+from spherecorr.training.pretrain_settings import PretrainSettings
 from spherecorr.training.pretraining import (
-    PretrainSettings,
     Targets,
     _answer,
     _batch,
@@ -159,7 +160,7 @@ def test_targets_are_turned_to_where_the_student_already_points(alike, targets):
 
 @pytest.mark.parametrize("change", [{"depth": 5}, {"architecture": "vit_small_patch16_224"}])
 def test_only_a_teacher_alike_lends_its_blocks(alike, change):
-    with pytest.raises(ValueError, match="only if it is of the same architecture and no deeper: the teacher has no "):
+    with pytest.raises(SpherecorrError, match="only if it is of the same architecture and no deeper: the teacher"):
         first_blocks(alike, replace(SETTINGS, **change))
 
 
@@ -199,12 +200,12 @@ def test_an_untrained_student_has_the_size_asked_for():
     ],
 )
 def test_mistakes_in_the_settings(images, teacher, change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SpherecorrError, match=message):
         teacher_targets(images, teacher, replace(SETTINGS, **change), WIDTH)
 
 
 def test_images_that_are_not_there(teacher, tmp_path):
-    with pytest.raises(ValueError, match="There are no images to learn from"):
+    with pytest.raises(SpherecorrError, match="There are no images to learn from"):
         teacher_targets([], teacher, SETTINGS, WIDTH)
     with pytest.raises(ImageError, match="There is no image file"):
         teacher_targets([tmp_path / "gone.png"], teacher, SETTINGS, WIDTH)

@@ -5,8 +5,9 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from spherecorr.sphere.losses import reconstruction_loss
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.prototypes import Prototypes, authors_prototypes
+from spherecorr.sphere.settings import SphereSettings
 
 
 class Attention(nn.Module):

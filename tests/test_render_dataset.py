@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from spherecorr.data.records import twin_name
-from spherecorr.render.dataset import RenderSettings, render_dataset, render_object
+from spherecorr.errors import SpherecorrError
+from spherecorr.render.dataset import render_dataset, render_object
 from spherecorr.render.objects import CATEGORIES, ProceduralObjects, keypoint_names, make_shape
+from spherecorr.render.settings import RenderSettings
 
 OBJECTS = ProceduralObjects()
 SETTINGS = RenderSettings(split="val", count=6, pairs=3, categories=("car", "dog"), size=64, seed=5)
@@ -130,7 +132,8 @@ def test_a_killed_run_leaves_no_process_and_ends_alike_when_repeated(root, tmp_p
     settings = replace(SETTINGS, count=60)
     code = f"""
 from pathlib import Path
-from spherecorr.render.dataset import RenderSettings, render_dataset
+from spherecorr.render.dataset import render_dataset
+from spherecorr.render.settings import RenderSettings
 render_dataset(Path({str(tmp_path / "killed")!r}), {settings!r})"""
     command = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     while not list((tmp_path / "killed").glob("ImageAnnotation/*/*.json")):
@@ -155,7 +158,7 @@ def test_settings_are_written_and_others_refused(root):
     written = annotation(root, "render-val.json")
     assert written == {**asdict(SETTINGS), "categories": ["car", "dog"], "files": {}}
     before = files(root)
-    with pytest.raises(ValueError, match=r"render-val.json' was made with other settings\. Choose another folder"):
+    with pytest.raises(SpherecorrError, match=r"render-val.json' was made with other settings\. Choose another folder"):
         render_dataset(root, replace(SETTINGS, seed=6))
     assert files(root) == before
 
@@ -201,7 +204,7 @@ def test_supersampling_smooths_and_keeps_the_labels_in_place(tmp_path):
     ],
 )
 def test_mistakes_are_said_before_anything_is_written(tmp_path, change, message):
-    with pytest.raises(ValueError) as mistake:
+    with pytest.raises(SpherecorrError) as mistake:
         render_dataset(tmp_path, replace(SETTINGS, **change))
     assert message in str(mistake.value) and "\n" not in str(mistake.value)
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,8 @@ from PIL import Image
 from spherecorr.cli import main
 from spherecorr.data.records import twin_name
 from spherecorr.data.spair import SPair71k
-from spherecorr.render.dataset import RenderSettings, render_dataset
+from spherecorr.errors import SpherecorrError
+from spherecorr.render.dataset import render_dataset
 from spherecorr.render.meshes import (
     MeshObjects,
     deform,
@@ -21,6 +22,7 @@ from spherecorr.render.meshes import (
     vary,
 )
 from spherecorr.render.scene import Camera, render
+from spherecorr.render.settings import RenderSettings
 
 RED, BLUE = (200, 30, 20, 255), (10, 40, 220, 255)
 
@@ -235,7 +237,7 @@ def test_procedural_objects_and_meshes_need_a_folder_each(folder, tmp_path):
     render_dataset(tmp_path / "out", RenderSettings(count=2, pairs=1, categories=("car",), size=64), processes=1)
     before = files(tmp_path / "out")
     settings = RenderSettings(split="val", count=2, pairs=1, size=64, meshes=str(folder))
-    with pytest.raises(ValueError, match=r"has other keypoints of 'car': meshes and procedural objects need a folder"):
+    with pytest.raises(SpherecorrError, match=r"has other keypoints of 'car': meshes and procedural objects need a"):
         render_dataset(tmp_path / "out", settings, processes=1)
     assert files(tmp_path / "out") == before
 

@@ -11,13 +11,14 @@ import torch
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import read_symmetry
 from spherecorr.evaluation.scoring import ScoringError, score_pairs
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap
-from spherecorr.geometry import pad
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import pad_to_square
+from spherecorr.identity import FeatureSource
 from spherecorr.matching import View, match_views
 from spherecorr.metrics import KAP_PROTOCOLS
 
 SOURCE = FeatureSource("by-hand", 6, 10, 0)
-FRAME = pad((50, 10), 50, 10)  # a strip of five cells of 10 pixels, padded to 5 x 5: the strip is the middle row
+FRAME = pad_to_square((50, 10), 50, 10)  # five cells of 10 pixels in a row: the middle row of 5 x 5
 PARTS = {"nose": 0, "left_ear": 1, "right_ear": 3, "tail": 4}
 
 
@@ -131,7 +132,7 @@ def random_pairs(seed: int = 0, images: int = 5, cells: int = 8):
     for i in range(images):
         width, height = (8 * rng.integers(2, 13, 2)).tolist()
         side = max(width, height)
-        framing = pad((width, height), 2 * side, 2 * side // cells)
+        framing = pad_to_square((width, height), 2 * side, 2 * side // cells)
         names = [f"{end}_{part}" for part in ("eye", "paw") for end in ("left", "right")] + ["nose"]
         points = rng.uniform(0, [width, height], (len(names), 2))
         keypoints = {n: tuple(p) if rng.random() < 0.7 else None for n, p in zip(names, points.tolist(), strict=True)}

@@ -10,7 +10,8 @@ from PIL import Image
 
 from spherecorr.data.records import DatasetError, ImageRecord, twin_name
 from spherecorr.data.spair import SPair71k
-from spherecorr.render.dataset import RenderSettings, render_dataset
+from spherecorr.render.dataset import render_dataset
+from spherecorr.render.settings import RenderSettings
 
 
 def write(path, value) -> None:

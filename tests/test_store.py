@@ -17,9 +17,11 @@ from PIL import Image
 
 from spherecorr.backbones import Backbone
 from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import cut_views, extract, size_on_disk
-from spherecorr.geometry import pad
-from spherecorr.store import FeatureStore, StoreError, StoreSettings
+from spherecorr.geometry import pad_to_square
+from spherecorr.store import FeatureStore
+from spherecorr.store_settings import StoreError, StoreSettings
 
 SIZES = [(96, 64), (64, 96), (96, 96), (96, 64), (70, 64), (96, 64), (64, 96)]
 
@@ -143,7 +145,7 @@ def slowly(images):
 backbone = tiny_backbone()
 extraction.SAVE_EVERY = 0
 wanted = settings(backbone, views=2, crop="resized", labels=True)
-extraction.extract(noise(Path(sys.argv[2])), backbone, wanted, sys.argv[3], batch=4, tick=slowly)
+extraction.extract(noise(Path(sys.argv[2])), backbone, wanted, sys.argv[3], batch=4, progress=slowly)
 """
 
 
@@ -165,7 +167,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(tmp_path, backbone):
     with pytest.raises(StoreError, match=rf"store' is incomplete, with {done} of 7 images; the command that began it"):
         FeatureStore(folder)
     begun = []
-    extract(records, backbone, wanted, folder, batch=4, tick=lambda left: begun.extend(left) or left)
+    extract(records, backbone, wanted, folder, batch=4, progress=lambda left: begun.extend(left) or left)
     assert len(begun) == len(records) - done
     assert content(folder) == content(whole.folder)
 
@@ -175,7 +177,7 @@ def test_an_error_on_the_way_keeps_what_is_done(tmp_path, backbone):
     records = noise(tmp_path / "pictures")
     broken = records[4].path.read_bytes()
     records[4].path.write_bytes(broken[:100])
-    with pytest.raises(ValueError, match=r"'4\.png'"):
+    with pytest.raises(SpherecorrError, match=r"'4\.png'"):
         extract(records, backbone, settings(backbone), tmp_path / "store", batch=2)
     assert json.loads((tmp_path / "store.partial/progress.json").read_text()) == {"images": 4}
     records[4].path.write_bytes(broken)
@@ -190,7 +192,7 @@ def test_a_stop_just_before_the_end_costs_nothing(tmp_path, records, backbone):
     (tmp_path / "store/progress.json").write_text('{"images": 7}')
     (tmp_path / "store").rename(tmp_path / "store.partial")
     begun = []
-    extract(records, backbone, settings(backbone), tmp_path / "store", tick=lambda left: begun.extend(left) or left)
+    extract(records, backbone, settings(backbone), tmp_path / "store", progress=lambda left: begun.extend(left) or left)
     assert begun == [] and content(tmp_path / "store") == before
 
 
@@ -239,7 +241,7 @@ def test_damage_is_named(tmp_path, records, backbone):
 def test_a_disk_without_room_is_noticed_before_anything_is_computed(tmp_path, records, backbone):
     wanted = settings(backbone, views=10**12, crop="square")
     with pytest.raises(
-        StoreError, match=r"cannot be made \(No space left on device\); it takes 16128000\.00 GB, and .* GB"
+        StoreError, match=r"cannot be written \(No space left on device\)\. It takes 16128000\.00 GB, and .* GB"
     ):
         extract(records, backbone, wanted, tmp_path / "store")
     assert list(tmp_path.iterdir()) == []
@@ -292,12 +294,12 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
     ],
 )
 def test_mistakes_in_the_settings(backbone, change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SpherecorrError, match=message):
         replace(settings(backbone), **change)
 
 
 def test_views_are_framed_as_the_settings_say(backbone):
-    assert settings(backbone).frame((96, 48)) == pad((96, 48), 96, 16)
+    assert settings(backbone).frame((96, 48)) == pad_to_square((96, 48), 96, 16)
     assert settings(backbone, framing="fit").frame((96, 48)).grid == (6, 3)
     stretched = settings(backbone, crop="resized").frame((96, 48))
     assert stretched.grid == (6, 6) and stretched.scale == (1, 2) and stretched.offset == (0, 0)

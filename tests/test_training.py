@@ -10,10 +10,13 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from spherecorr.geometry import pad
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import FileError
+from spherecorr.geometry import pad_to_square
 from spherecorr.parallel import Processes
 from spherecorr.sphere.checkpoint import load_sphere
-from spherecorr.sphere.mapper import SphereSettings, frame_positions, grid_positions
+from spherecorr.sphere.mapper import frame_positions, grid_positions
+from spherecorr.sphere.settings import SphereSettings
 from spherecorr.training.batches import Annotations, TensorViews
 from spherecorr.training.fit import Trainer, draw_images, fit
 from spherecorr.training.optimisers import MUON_RATE, make_optimisers, set_learning_rate
@@ -232,7 +235,7 @@ def test_the_learning_rate_rises_and_falls():
 
 
 def test_a_grids_positions_are_those_of_a_framed_square():
-    torch.testing.assert_close(grid_positions((7, 7)), frame_positions(pad((300, 300), 112, 16)))
+    torch.testing.assert_close(grid_positions((7, 7)), frame_positions(pad_to_square((300, 300), 112, 16)))
 
 
 # Presets
@@ -248,7 +251,7 @@ def test_the_papers_preset_is_the_public_run():
 
 def test_the_fast_preset_lets_the_viewpoint_lead():
     assert preset("fast", SphereSettings(16), images=10) == TrainSettings(SphereSettings(16), LossWeights(viewpoint=5))
-    with pytest.raises(ValueError, match="There is no preset 'slow'; there are paper and fast"):
+    with pytest.raises(SpherecorrError, match="There is no preset 'slow'; there are paper and fast"):
         preset("slow", SphereSettings(16), images=10)
 
 
@@ -325,7 +328,7 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path, monkeypatch):
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*full/state\.pt'"):
+    with pytest.raises(FileError, match=r"'.*full/state\.pt' cannot be written \(No space left on device\)"):
         fit(balls(), short, tmp_path / "full", validate=height)
     monkeypatch.undo()
     assert not list((tmp_path / "full").glob("*.partial"))  # which would keep the disk full
@@ -339,15 +342,15 @@ def test_a_folder_with_another_run_is_refused(tmp_path):
     fit(balls(), short, tmp_path / "run", about={"data": "renders", "versions": {"torch": "1"}})
     fit(balls(), short, tmp_path / "run", about={"data": "renders", "versions": {"torch": "2"}})  # not compared
     with pytest.raises(
-        ValueError, match=r"run' holds a run with other settings: training\.batch is 8 there and 9 here"
+        SpherecorrError, match=r"run' holds a run with other settings: training\.batch is 8 there and 9"
     ):
         fit(balls(), replace(short, batch=9), tmp_path / "run", about={"data": "renders"})
-    with pytest.raises(ValueError, match='data is "renders" there and "photos" here'):
+    with pytest.raises(SpherecorrError, match='data is "renders" there and "photos" here'):
         fit(balls(), short, tmp_path / "run", about={"data": "photos"})
-    with pytest.raises(ValueError, match="is no training run; choose another folder"):
+    with pytest.raises(SpherecorrError, match="is no training run; choose another folder"):
         fit(balls(), short, tmp_path / "run" / "last")
     (tmp_path / "run" / "state.pt").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match=r"state\.pt is damaged; delete '.*run' and train again"):
+    with pytest.raises(SpherecorrError, match=r"state\.pt is damaged; delete '.*run' and train again"):
         fit(balls(), short, tmp_path / "run", about={"data": "renders"})
 
 
@@ -372,32 +375,32 @@ def test_processes_share_a_batch_in_order():
     ],
 )
 def test_mistakes_in_the_settings(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SpherecorrError, match=message):
         replace(SETTINGS, **change)
 
 
 @pytest.mark.parametrize("weights", [{"viewpoint": -1.0}, dict.fromkeys(vars(LossWeights()), 0.0)])
 def test_a_weight_is_positive_and_one_is_there(weights):
-    with pytest.raises(ValueError, match="A loss's weight is 0 or more, and at least one is above 0"):
+    with pytest.raises(SpherecorrError, match="A loss's weight is 0 or more, and at least one is above 0"):
         LossWeights(**weights)
 
 
 def test_the_surface_loss_needs_surfaces():
     data = balls(8)
     data.has_surface = False
-    with pytest.raises(ValueError, match="The surface loss needs renders: these images have no surface points"):
+    with pytest.raises(SpherecorrError, match="The surface loss needs renders: these images have no surface points"):
         fit(data, replace(SETTINGS, weights=LossWeights(surface=1.0)))
 
 
 def test_a_training_that_breaks_down_says_so(tmp_path):
     data = balls(8)
-    with pytest.raises(ValueError, match="The losses are no longer finite at step 5; train anew at a lower learning"):
+    with pytest.raises(SpherecorrError, match="The losses are no longer finite at step 5; train anew at a"):
         fit(data, replace(RUN, steps=20, learning_rate=1e30, clip=0.0), tmp_path / "bad")
     assert not (tmp_path / "bad" / "last").exists()
 
 
 def test_the_mapper_takes_the_features_that_are_there():
-    with pytest.raises(ValueError, match="take features of 32 channels; the images have 16"):
+    with pytest.raises(SpherecorrError, match="take features of 32 channels; the images have 16"):
         fit(balls(8), replace(SETTINGS, sphere=SphereSettings(32)))
 
 
@@ -408,5 +411,5 @@ def test_training_goes_on_from_a_mapper_of_the_same_shape():
     second = fit(data, replace(settings, seed=2), start=first)
     for name, value in first.state_dict().items():  # at so small a rate the weights stay where they began
         assert torch.allclose(value, second.state_dict()[name], atol=1e-6), name
-    with pytest.raises(ValueError, match="has another feature size, width, depth or positions"):
+    with pytest.raises(SpherecorrError, match="has another feature size, width, depth or positions"):
         fit(data, replace(settings, sphere=SphereSettings(16, width=32, depth=2)), start=first)

@@ -12,6 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.matching import MatchResult
 from spherecorr.ui.api import Api
 from spherecorr.ui.blocks import build_demo, launch
@@ -120,7 +121,7 @@ def test_a_thirteenth_point_is_refused():
     visit = Visit(source=Picture("a.png", "0", (1000, 1000), "a.png"))
     for i in range(MAX_POINTS):
         visit = visit.with_point((50.0 * i, 10.0))
-    with pytest.raises(ValueError, match="12 points already"):
+    with pytest.raises(SpherecorrError, match="12 points already"):
         visit.with_point((500.0, 500.0))
 
 
@@ -256,7 +257,8 @@ def test_without_a_fitting_sphere_raw_matches_stay_and_a_sentence_says_why(tiny_
         (folder / "model.safetensors").write_bytes(b"nothing")
     if change == "other features":
         from spherecorr.sphere.checkpoint import save_sphere
-        from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+        from spherecorr.sphere.mapper import SphereMapper
+        from spherecorr.sphere.settings import SphereSettings
 
         save_sphere(SphereMapper(SphereSettings(32)), folder)
     sphere = NO_SPHERE if change == "none" else str(folder)
@@ -354,7 +356,7 @@ def test_a_picture_that_is_gone_asks_for_it_again(tiny_app, controls, tmp_path):
     Image.new("RGB", (100, 100)).save(path)
     picture = engine.open(path)
     path.unlink()
-    with pytest.raises(ValueError, match=r"'gone.png' is no longer held. Upload it again."):
+    with pytest.raises(SpherecorrError, match=r"'gone.png' is no longer held. Upload it again."):
         engine.features(picture, controls)
 
 

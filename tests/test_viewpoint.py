@@ -10,7 +10,7 @@ import torch
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.evaluation.viewpoint import azimuth_error, mean_direction, viewpoint_report
 from spherecorr.features import SphereMap
-from spherecorr.geometry import fit
+from spherecorr.geometry import resize_to_fit
 
 AZIMUTHS = np.arange(0, 360, 45)
 
@@ -106,7 +106,7 @@ def test_what_gives_no_viewpoint_is_named(cars):
 
 def test_the_mean_direction_is_that_of_the_object():
     points = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1]]).T.reshape(3, 2, 2)
-    sphere_map = SphereMap(points, fit((32, 32), 32, 16))
+    sphere_map = SphereMap(points, resize_to_fit((32, 32), 32, 16))
     top = np.array([[True, True], [False, False]])
     np.testing.assert_allclose(mean_direction(sphere_map, top), np.sqrt([0.5, 0.5, 0]))
     assert not mean_direction(sphere_map, ~top).any() and not mean_direction(sphere_map, top & False).any()

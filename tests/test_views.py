@@ -3,8 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap
-from spherecorr.geometry import fit
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import resize_to_fit
+from spherecorr.identity import FeatureSource
 from spherecorr.matching import View, match_views
 from spherecorr.views.matches import COLOURS, draw_pins, draw_ranks, match_figure, overlay_heat, text_colour, veil
 from spherecorr.views.pca import paint_cells, pca_pictures
@@ -60,7 +61,7 @@ def test_ranks_are_rings_around_all_but_the_best():
 
 
 def test_heat_is_brightest_where_the_similarity_is_highest_and_leaves_the_image_alone_at_opacity_0():
-    framing = fit((300, 200), 300, 10)
+    framing = resize_to_fit((300, 200), 300, 10)
     row = np.full((20, 30), -np.inf)
     row[5:15, 5:25] = 0.1
     row[10, 20] = 0.9  # its centre is at (205, 105)
@@ -76,7 +77,7 @@ def test_a_veil_keeps_the_size():
 
 
 def test_cells_are_painted_where_they_lie_and_background_is_black():
-    framing = fit((40, 20), 40, 10)
+    framing = resize_to_fit((40, 20), 40, 10)
     colours = np.zeros((2, 4, 3))
     colours[0, 3] = 1, 0, 0
     colours[1, 0] = 0, 1, 0
@@ -88,7 +89,7 @@ def test_cells_are_painted_where_they_lie_and_background_is_black():
 
 
 def test_pca_gives_equal_features_equal_colours_in_both_images():
-    framing = fit((60, 60), 60, 10)
+    framing = resize_to_fit((60, 60), 60, 10)
     torch.manual_seed(0)
     features = torch.randn(4, 6, 6)
     maps = [FeatureMap(f, framing, SOURCE) for f in (features, features.flip(2))]
@@ -97,7 +98,7 @@ def test_pca_gives_equal_features_equal_colours_in_both_images():
 
 
 def test_the_sphere_map_shows_x_y_z_as_red_green_blue():
-    framing = fit((60, 60), 60, 10)
+    framing = resize_to_fit((60, 60), 60, 10)
     assert sphere_picture(sphere_map((1, 0, -1), framing), None, (60, 60)).getpixel((30, 30)) == (255, 128, 0)
 
 
@@ -121,18 +122,18 @@ def test_the_camera_looks_from_the_point_and_never_along_its_own_up():
 
 
 def test_patches_are_the_foreground_in_image_colours():
-    framing = fit((60, 60), 60, 10)
+    framing = resize_to_fit((60, 60), 60, 10)
     image = Image.new("RGB", (60, 60), (10, 20, 30))
     foreground = np.zeros((6, 6), dtype=bool)
     foreground[2, 3] = True
     patches = sphere_patches(sphere_map((0, 0, 1), framing), image, foreground)
     assert patches.points.tolist() == [[0, 0, 1]] and patches.colours == ["rgb(10,20,30)"]
-    large = fit((600, 600), 600, 10)
+    large = resize_to_fit((600, 600), 600, 10)
     assert len(sphere_patches(sphere_map((0, 0, 1), large), image, None).points) <= MAX_PATCHES
 
 
 def test_the_sphere_shows_points_matches_and_arcs_and_turns_to_the_active_point():
-    framing = fit((60, 60), 60, 10)
+    framing = resize_to_fit((60, 60), 60, 10)
     patches = sphere_patches(sphere_map((0, 0, 1), framing), GREY, None)
     selected = np.array([[0, 1.0, 0], [1.0, 0, 0]])
     matched = np.array([[0, 0, 1.0], [np.nan] * 3])  # the second has no match: no arc, no diamond
@@ -144,7 +145,7 @@ def test_the_sphere_shows_points_matches_and_arcs_and_turns_to_the_active_point(
 
 
 def test_the_figure_shows_source_and_raw_and_with_a_sphere_two_more():
-    framing = fit((60, 60), 60, 10)
+    framing = resize_to_fit((60, 60), 60, 10)
     torch.manual_seed(0)
     features = FeatureMap(torch.randn(4, 6, 6), framing, SOURCE)
     image = Image.new("RGB", (60, 60), "white")

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from spherecorr.backbones import registry
 from spherecorr.backbones.weights import BackboneError, find, locate
 from spherecorr.device import pick_device
-from spherecorr.features import FeatureMap, FeatureSource, PositionEmbedding
-from spherecorr.geometry import fit, frame_image, pad
+from spherecorr.features import FeatureMap
+from spherecorr.geometry import frame_image, pad_to_square, resize_to_fit
+from spherecorr.identity import FeatureSource, PositionEmbedding
 from spherecorr.images import ImageLike, load_image
 
 
@@ -65,13 +66,13 @@ class Backbone:
 
         Raises:
             ImageError: the image cannot be used.
-            ValueError: the resolution is smaller than a patch, or with "pad" no multiple of it.
+            SpherecorrError: the resolution is smaller than a patch, or with "pad" no multiple of it.
         """
         picture = load_image(image)
         resolution, patch = resolution or self.default_resolution, self.source.patch
         if resolution < patch:
             raise BackboneError(f"Resolution {resolution} is smaller than one patch, which has {patch} pixels.")
-        frame = {"fit": fit, "pad": pad}[framing](picture.size, resolution, patch)
+        frame = {"fit": resize_to_fit, "pad": pad_to_square}[framing](picture.size, resolution, patch)
         return FeatureMap(self.extract(frame_image(picture, frame)[None])[0], frame, self.source)
 
     def pixels(self, inputs: np.ndarray) -> Tensor:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from spherecorr.backbones.registry import BACKBONES, BackboneInfo
+from spherecorr.errors import SpherecorrError
 from spherecorr.hub import HubError, cached_file, fetch_file
 from spherecorr.shipped import shipped_folder
 
@@ -17,7 +18,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 
 
-class BackboneError(ValueError):
+class BackboneError(SpherecorrError):
     """A backbone that cannot be loaded or used; the message says why and what to do."""
 
 
@@ -36,7 +37,7 @@ def weights_available(name: str) -> bool:
         repository = _repository(name, info)
         needed = (CONFIG, WEIGHTS) if name.startswith("hf-hub:") else (WEIGHTS,)
         return all(cached_file(repository, filename) for filename in needed)
-    except ValueError:
+    except SpherecorrError:
         return False
 
 

@@ -22,16 +22,22 @@ from spherecorr.cli.pretrain import register_pretrain
 from spherecorr.cli.render import register_render
 from spherecorr.cli.reproduce import register_reproduce
 from spherecorr.cli.train import register_import, register_train
+from spherecorr.errors import SpherecorrError
 
 FIGURE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; what a user got wrong becomes one line on stderr and exit code 2."""
+    """Run one command; what a user got wrong becomes one line on stderr and exit code 2.
+
+    Faults of the program keep their traceback; with `--debug` a user's mistakes show theirs, too.
+    """
     options = build_parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except SpherecorrError as error:
+        if options.debug:
+            raise
         print(f"spherecorr: {error}", file=sys.stderr)
         return 2
     return 0
@@ -124,18 +130,18 @@ def parse_point(text: str) -> tuple[float, float]:
 def run_match(options: argparse.Namespace) -> None:
     """Match, print a table, and write what was asked for."""
     if options.figure and options.figure.suffix.lower() not in FIGURE_FORMATS:
-        raise ValueError(f"A figure's name must end in {', '.join(FIGURE_FORMATS)}; got '{options.figure}'.")
+        raise SpherecorrError(f"A figure's name must end in {', '.join(FIGURE_FORMATS)}; got '{options.figure}'.")
     from spherecorr.images import load_image
 
     images = load_image(options.source), load_image(options.target)
 
-    from spherecorr.files import write_whole
+    from spherecorr.files import write_atomic
     from spherecorr.matching import match
     from spherecorr.ui.table import match_records
 
     backbone, sphere = load_models(options.backbone, options.sphere, options.device)
     if sphere is None and options.alpha is not None:
-        raise ValueError(
+        raise SpherecorrError(
             "--alpha is a sphere's share, and there is no sphere for this backbone. Name one with --sphere."
         )
     source, target = (backbone(image, resolution=options.resolution) for image in images)
@@ -158,10 +164,10 @@ def run_match(options: argparse.Namespace) -> None:
             "versions": describe_versions(),
             "matches": records,
         }
-        write_whole(options.out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+        write_atomic(options.out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
         print(f"wrote {options.out}")
     if options.figure:
-        write_whole(options.figure, draw_figure(*images, result, FIGURE_FORMATS[options.figure.suffix.lower()]))
+        write_atomic(options.figure, draw_figure(*images, result, FIGURE_FORMATS[options.figure.suffix.lower()]))
         print(f"wrote {options.figure}")
 
 

@@ -27,6 +27,7 @@ def add_command(commands, name: str, run, summary: str, example: str) -> argpars
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of every error")
     return parser
 
 

@@ -108,13 +108,13 @@ def run_pairs(options: argparse.Namespace) -> None:
     """Read the pairs and write their images' ids."""
     from spherecorr.data.records import DatasetError
     from spherecorr.data.registry import open_dataset
-    from spherecorr.files import write_whole
+    from spherecorr.files import write_atomic
 
     dataset = open_dataset(options.name, options.root)
     if not hasattr(dataset, "pairs"):
         raise DatasetError(f"{dataset.title} has no pairs.")
     lines = [f"{pair.source.id} {pair.target.id}\n" for pair in dataset.pairs(options.split)]
-    write_whole(options.out, "".join(lines).encode())
+    write_atomic(options.out, "".join(lines).encode())
     print(f"wrote {len(lines):,} pairs to {options.out}")
 
 

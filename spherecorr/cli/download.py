@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spherecorr.cli.base import add_command
+from spherecorr.errors import SpherecorrError
 
 
 def register_download(commands) -> None:
@@ -31,7 +32,9 @@ def run_download(options: argparse.Namespace) -> None:
     if options.name in DATASETS:
         fetch_dataset(options.name, options.to or Path("data") / options.name, options.mirror)
     elif options.to or options.mirror:
-        raise ValueError(f"'{options.name}' is no dataset; weights go into the Hub's cache, without --to and --mirror.")
+        raise SpherecorrError(
+            f"'{options.name}' is no dataset; weights go into the Hub's cache, without --to and --mirror."
+        )
     else:
         fetch_weights(options.name)
 
@@ -98,5 +101,5 @@ def fetch_weights(name: str) -> None:
     except BackboneError as error:
         if name in BACKBONES:
             raise
-        raise ValueError(f"{error} Datasets are {', '.join(DATASETS)}.") from error
+        raise SpherecorrError(f"{error} Datasets are {', '.join(DATASETS)}.") from error
     print(f"the weights are {path}, to be used as --backbone {name}")

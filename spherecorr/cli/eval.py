@@ -174,7 +174,7 @@ def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path
         overwrite=options.overwrite,
         broken=broken,
         settings=settings,
-        tick=progress("scoring", "part"),
+        progress=progress("scoring", "part"),
     )
     return report if join_processes(options.device).main else None
 
@@ -212,7 +212,8 @@ def find_features(options: argparse.Namespace, origin, sphere, images: list, out
     """The features: the store itself, or what the backbone computes into the folder `features` of `out`."""
     from spherecorr.extraction import extract
     from spherecorr.parallel import join_processes
-    from spherecorr.store import FeatureStore, StoreSettings, partial_folder
+    from spherecorr.store import FeatureStore, partial_folder
+    from spherecorr.store_settings import StoreSettings
 
     if isinstance(origin, FeatureStore):
         return origin
@@ -226,18 +227,18 @@ def find_features(options: argparse.Namespace, origin, sphere, images: list, out
         if options.overwrite and any((out / name).is_file() for name in ("settings.json", VIEWPOINTS)):
             for old in (folder, partial_folder(folder)):
                 shutil.rmtree(old, ignore_errors=True)
-        extract(images, backbone, settings, folder, tick=progress("features"))
+        extract(images, backbone, settings, folder, progress=progress("features"))
     processes.wait()
     return FeatureStore(folder)
 
 
 def write_report(report, out: Path) -> None:
     """Write the report in all its forms, and say where."""
-    from spherecorr.files import write_whole
+    from spherecorr.files import write_atomic
     from spherecorr.views.curves import report_page
 
     report.save(out)
-    write_whole(out / "report.html", report_page(report).encode())
+    write_atomic(out / "report.html", report_page(report).encode())
     print(f"\nwrote report.md, report.json, report.csv and report.html to {out}")
 
 
@@ -251,7 +252,7 @@ def run_viewpoints(options: argparse.Namespace, dataset: Any, split: str, out: P
     from spherecorr.evaluation.evaluate import LEFT_OUT, EvaluationError, spread
     from spherecorr.evaluation.tables import Table, percent
     from spherecorr.evaluation.viewpoint import evaluate_viewpoints
-    from spherecorr.files import write_whole
+    from spherecorr.files import write_atomic
     from spherecorr.parallel import join_processes
 
     broken: list[str] | None = [] if options.skip_broken else None
@@ -269,7 +270,7 @@ def run_viewpoints(options: argparse.Namespace, dataset: Any, split: str, out: P
     features = find_features(options, origin, sphere, images, out)
     if not join_processes(options.device).main:
         return
-    report = evaluate_viewpoints(images, features, sphere, broken=broken, tick=progress("viewpoints"))
+    report = evaluate_viewpoints(images, features, sphere, broken=broken, progress=progress("viewpoints"))
     rows = [
         [name, f"{score.images:,}", f"{score.median:.1f}", percent(score.near), percent(score.reversed)]
         for name, score in {**report.categories, "all": report.overall}.items()
@@ -288,7 +289,7 @@ def run_viewpoints(options: argparse.Namespace, dataset: Any, split: str, out: P
     if broken:
         print(f"left out: {len(broken):,}; the first: {broken[0]}")
         settings["left out"] = {"count": len(broken), "first": broken[0]}
-        write_whole(out / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
+        write_atomic(out / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
     document = {"settings": settings, **asdict(report)}
-    write_whole(out / VIEWPOINTS, (json.dumps(document, indent=2) + "\n").encode())
+    write_atomic(out / VIEWPOINTS, (json.dumps(document, indent=2) + "\n").encode())
     print(f"\nwrote {out / VIEWPOINTS}")

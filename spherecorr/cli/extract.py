@@ -51,7 +51,7 @@ def run_extract(options: argparse.Namespace) -> None:
 
     from spherecorr.backbones import load_backbone
     from spherecorr.extraction import extract, size_on_disk
-    from spherecorr.store import StoreSettings
+    from spherecorr.store_settings import StoreSettings
 
     backbone = load_backbone(options.backbone, device=options.device)
     names = ("framing", "labels", "views", "crop", "smallest_crop", "mirrored", "seed")
@@ -59,7 +59,7 @@ def run_extract(options: argparse.Namespace) -> None:
     settings = StoreSettings(backbone.source, resolution, **given(options, *names))
     size = size_on_disk(records, settings) / 1e9
     print(f"{len(records):,} images, {size:.2f} GB in {options.out}", flush=True)
-    extract(records, backbone, settings, options.out, batch=options.batch, tick=progress("features"))
+    extract(records, backbone, settings, options.out, batch=options.batch, progress=progress("features"))
     print(f"wrote {options.out}, to be used as --store {options.out}")
 
 

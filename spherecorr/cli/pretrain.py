@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from spherecorr.cli.base import add_command, given, progress
+from spherecorr.errors import SpherecorrError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -60,7 +61,8 @@ def run_pretrain(options: argparse.Namespace) -> None:
     import numpy as np
 
     from spherecorr.backbones import load_backbone
-    from spherecorr.training.pretraining import PretrainSettings, begin, distil, save_student, teacher_targets
+    from spherecorr.training.pretrain_settings import PretrainSettings
+    from spherecorr.training.pretraining import begin, distil, save_student, teacher_targets
 
     names = ("layers", "architecture", "depth", "start", "resolution", "window", "batch", "steps")
     settings = PretrainSettings(**given(options, *names, "learning_rate", "weight_decay", "seed"))
@@ -78,5 +80,5 @@ def find_pictures(folders: list[Path]) -> list[Path]:
     """Every picture in some folders and below them, sorted."""
     found = sorted({path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in PICTURES})
     if not found:
-        raise ValueError(f"There are no pictures in {', '.join(map(str, folders))} or below.")
+        raise SpherecorrError(f"There are no pictures in {', '.join(map(str, folders))} or below.")
     return found

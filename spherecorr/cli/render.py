@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from spherecorr.cli.base import add_command, given, parse_names
+from spherecorr.errors import SpherecorrError
 
 
 def register_render(commands) -> None:
@@ -54,9 +55,10 @@ def register_render(commands) -> None:
 def run_render(options: argparse.Namespace) -> None:
     """Render a split."""
     try:
-        from spherecorr.render.dataset import RenderSettings, render_dataset
+        from spherecorr.render.dataset import render_dataset
+        from spherecorr.render.settings import RenderSettings
     except ModuleNotFoundError as error:
-        raise ValueError(f'Rendering needs the package {error.name}: pip install -e ".[render]".') from error
+        raise SpherecorrError(f'Rendering needs the package {error.name}: pip install -e ".[render]".') from error
     names = ("split", "count", "pairs", "categories", "size", "seed", "meshes", "backgrounds", "supersample", "studio")
     settings = RenderSettings(**given(options, *names))
     render_dataset(options.out, settings, options.processes)

@@ -33,7 +33,7 @@ def run_reproduce(options: argparse.Namespace) -> None:
     """Evaluate the test split on the public evaluations' grid, and compare."""
     from spherecorr.data.registry import open_dataset
     from spherecorr.evaluation.reproduction import NOTES, compare
-    from spherecorr.files import write_whole
+    from spherecorr.files import write_atomic
 
     if options.sphere in (None, "none") and not options.store:
         options.backbone = options.backbone or "dinov2-b"
@@ -43,7 +43,7 @@ def run_reproduce(options: argparse.Namespace) -> None:
         return
     tables = compare(report, report.settings["features"]["backbone"])
     text = "\n\n".join([*(table.markdown() for table in tables), *NOTES])
-    write_whole(options.out / "published.md", f"# SPair-71k, published and ours\n\n{text}\n".encode())
+    write_atomic(options.out / "published.md", f"# SPair-71k, published and ours\n\n{text}\n".encode())
     print("\n\n".join([*(table.text() for table in tables), *NOTES, report.table()]))
     write_report(report, options.out)
     print(f"wrote {options.out / 'published.md'}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spherecorr.cli.base import add_command, add_crop_options, describe_versions, given, progress
 from spherecorr.cli.data import NAMES
+from spherecorr.errors import SpherecorrError
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -132,12 +133,12 @@ def run_train(options: argparse.Namespace) -> None:
     from spherecorr.data.registry import open_dataset
     from spherecorr.parallel import join_processes
     from spherecorr.sphere.checkpoint import load_sphere
-    from spherecorr.sphere.mapper import SphereSettings
+    from spherecorr.sphere.settings import SphereSettings
     from spherecorr.training.fit import fit
     from spherecorr.training.settings import LossWeights, preset
 
     if unknown := options.weights.keys() - (known := asdict(LossWeights())).keys():
-        raise ValueError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
+        raise SpherecorrError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
     datasets = [open_dataset(name, root, options.masks) for name, root in options.data]
     splits = [options.split or ("all" if dataset.splits == ("all",) else "trn") for dataset in datasets]
     records = [dataset.images(split) for dataset, split in zip(datasets, splits, strict=True)]
@@ -176,7 +177,7 @@ def find_pairs(options: argparse.Namespace) -> list:
         return []
     dataset = open_dataset(*options.val)
     if not hasattr(dataset, "pairs"):
-        raise ValueError(f"--val takes a dataset with pairs; {dataset.title} has none.")
+        raise SpherecorrError(f"--val takes a dataset with pairs; {dataset.title} has none.")
     return dataset.pairs(options.val_split)
 
 
@@ -185,12 +186,14 @@ def find_store(options: argparse.Namespace):
     from spherecorr.store import INDEX, FeatureStore
 
     if options.store and len(options.store) != len(options.data):
-        raise ValueError(f"There are {len(options.data)} --data and {len(options.store)} --store; each has its own.")
+        raise SpherecorrError(
+            f"There are {len(options.data)} --data and {len(options.store)} --store; each has its own."
+        )
     for folder in options.store:
         if (folder / INDEX).is_file():
             return FeatureStore(folder)
     if not options.backbone:
-        raise ValueError("Name the backbone with --backbone, or with --store a store that is there.")
+        raise SpherecorrError("Name the backbone with --backbone, or with --store a store that is there.")
     return None
 
 
@@ -198,7 +201,8 @@ def view_settings(options: argparse.Namespace, backbone, there):
     """Settings of the views: a store's own, which the options must not contradict, or new ones."""
     from dataclasses import replace
 
-    from spherecorr.store import FeatureStore, StoreSettings
+    from spherecorr.store import FeatureStore
+    from spherecorr.store_settings import StoreSettings
 
     cuts = given(options, "resolution", "crop", "smallest_crop", "views", "mirrored")
     if options.smallest_crop:
@@ -243,7 +247,7 @@ def store_views(records: list, folder: Path, categories: list[str], backbone, vi
     if world.main and not (folder / INDEX).is_file():
         size = size_on_disk(records, views) / 1e9
         print(f"{len(records):,} images, {size:.2f} GB in {folder}", flush=True)
-        extract(records, backbone, views, folder, tick=progress("features"))
+        extract(records, backbone, views, folder, progress=progress("features"))
     world.wait()
     own = FeatureStore(folder).settings
     # Few photographs may have more views than many renders, and mirrored ones.
@@ -254,12 +258,12 @@ def store_views(records: list, folder: Path, categories: list[str], backbone, vi
 def open_validation(options: argparse.Namespace, pairs: list, backbone, resolution: int):
     """A function that scores a mapper on held-out pairs, whose features are stored first."""
     from spherecorr.extraction import extract
-    from spherecorr.store import StoreSettings
+    from spherecorr.store_settings import StoreSettings
     from spherecorr.training.validation import validator
 
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     folder, settings = options.out / "held-out", StoreSettings(backbone.source, resolution)
-    return validator(pairs, extract(images, backbone, settings, folder, tick=progress("held-out features")))
+    return validator(pairs, extract(images, backbone, settings, folder, progress=progress("held-out features")))
 
 
 def report_run(out: Path) -> None:

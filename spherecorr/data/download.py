@@ -14,6 +14,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from spherecorr.data.registry import DatasetInfo, Download
+from spherecorr.errors import SpherecorrError
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
 CHUNK = 1 << 20
@@ -26,7 +27,7 @@ Report = Callable[[str, int, int | None], None]
 """Told a file's name, how many bytes of it are there, and how many there will be, None where that is not known."""
 
 
-class DownloadError(ValueError):
+class DownloadError(SpherecorrError):
     """A file that cannot be fetched or unpacked; the message says why and what to do."""
 
 
@@ -35,7 +36,7 @@ def download_dataset(
     folder: Path,
     mirror: str | None = None,
     report: Report = lambda name, done, total: None,
-    tick: Callable[[Iterable], Iterable] = iter,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> Path:
     """Fetch a dataset's files into `<folder>.download` and unpack them into the folder, which is there whole or not.
 
@@ -44,7 +45,7 @@ def download_dataset(
         folder: to be made.
         mirror: address of a folder with files of the same names, instead of the registry's addresses.
         report: told how far the download is.
-        tick: wrapped around the archives' entries, to show how far the unpacking is.
+        progress: wrapped around the archives' entries, to show how far the unpacking is.
 
     Returns:
         The folder with the downloaded files, which is not needed any more.
@@ -61,7 +62,7 @@ def download_dataset(
         shutil.rmtree(unpacked)
     for file, path in zip(info.downloads, files, strict=True):
         if path.name.endswith(ARCHIVES):
-            unpack(path, unpacked / file.to, file.inside, tick)
+            unpack(path, unpacked / file.to, file.inside, progress)
         else:
             with open(path, "rb") as content:
                 _write(content, unpacked / file.to / path.name)
@@ -164,14 +165,14 @@ def _check_room(folder: Path, needed: int) -> None:
         raise DownloadError(f"'{folder}' has room for {free / 1e6:,.0f} MB; the download needs {needed / 1e6:,.0f}.")
 
 
-def unpack(archive: Path, folder: Path, inside: str = "", tick: Callable[[Iterable], Iterable] = iter) -> None:
+def unpack(archive: Path, folder: Path, inside: str = "", progress: Callable[[Iterable], Iterable] = iter) -> None:
     """Write the files of a zip or tar archive; links and devices in it are left out.
 
     Args:
         archive: the file.
         folder: to write into.
         inside: folder of the archive whose content is taken; everything if empty.
-        tick: wrapped around the entries.
+        progress: wrapped around the entries.
 
     Raises:
         DownloadError: the archive is damaged, has no such folder, leads out of the folder, or cannot be written.
@@ -179,7 +180,7 @@ def unpack(archive: Path, folder: Path, inside: str = "", tick: Callable[[Iterab
     root, prefix = folder.resolve(), PurePosixPath(inside).parts
     found = False
     try:
-        for name, content in tick(_entries(archive)):
+        for name, content in progress(_entries(archive)):
             parts = PurePosixPath(name).parts
             if parts[: len(prefix)] != prefix:
                 continue

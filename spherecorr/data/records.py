@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spherecorr.errors import SpherecorrError
+
 Point = tuple[float, float]
 
 
-class DatasetError(ValueError):
+class DatasetError(SpherecorrError):
     """A dataset's file is missing or broken; the message names it."""
 
 

@@ -16,12 +16,13 @@ from spherecorr.data.check import check_picture
 from spherecorr.data.reading import read_all, read_json
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry
+from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.keypoint_table import Fusion, KeypointTable, Padding, Side, concatenate
 from spherecorr.evaluation.report import Report
 from spherecorr.evaluation.scoring import score_pairs
 from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureMap, SphereMap
-from spherecorr.files import write_whole
+from spherecorr.files import write_atomic
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.mapper import SphereMapper
 
@@ -29,10 +30,10 @@ THRESHOLDS = (0.1, 0.05, 0.01)
 PROTOCOLS = ("corrected", "authors", "jamais-vu")
 PART = 256  # pairs whose table is one file
 LEFT_OUT = "left-out.txt"
-Tick = Callable[[Sequence], Iterable]
+Progress = Callable[[Sequence], Iterable]
 
 
-class EvaluationError(ValueError):
+class EvaluationError(SpherecorrError):
     """An evaluation that cannot be made; the message says why and what to do."""
 
 
@@ -55,7 +56,7 @@ def evaluate(
     overwrite: bool = False,
     broken: list[str] | None = None,
     settings: dict[str, Any] | None = None,
-    tick: Tick = iter,
+    progress: Progress = iter,
 ) -> Report:
     """Match the keypoints of a dataset's pairs and report PCK and KAP.
 
@@ -81,7 +82,7 @@ def evaluate(
         broken: a list that gets a sentence for everything that cannot be used, instead of an error; `out` keeps it as
             left-out.txt.
         settings: JSON-able entries that `out` and the report state first.
-        tick: wraps the parts that are left to do, to show progress.
+        progress: wraps the parts that are left to do, to show progress.
 
     Raises:
         DatasetError: no such split, a broken file, or no features for an image that a pair names.
@@ -115,10 +116,10 @@ def evaluate(
     def score(part: Sequence[PairRecord]) -> KeypointTable:
         return score_pairs(part, features, spheres, alphas, **choices, symmetry=symmetry)
 
-    table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, tick)
+    table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, progress)
     left_out = {"left out": {"count": len(broken), "first": broken[0]}} if broken else {}
     if out and broken and join_processes("cpu").main:
-        write_whole(Path(out) / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
+        write_atomic(Path(out) / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
     return summarise(table, inclusive=inclusive, resamples=resamples, settings={**record, **left_out})
 
 
@@ -214,20 +215,20 @@ def _score_in_parts(
     out: Path | None,
     record: dict[str, Any],
     overwrite: bool,
-    tick: Tick,
+    progress: Progress,
 ) -> KeypointTable:
     """Score the pairs part by part, and join the parts in the pairs' order."""
     # Pairs of one target lie together: its features are read and normalised once for all of them.
     order = sorted(range(len(pairs)), key=lambda i: (pairs[i].target.category, pairs[i].target.id))
     parts = [[pairs[i] for i in order[start : start + PART]] for start in range(0, len(order), PART)]
     if out is None:
-        tables = [score(part) for part in tick(parts)]
+        tables = [score(part) for part in progress(parts)]
     else:
         processes = join_processes("cpu")
         _claim(out, record, overwrite, processes)
         files = [out / "parts" / f"{i:05d}.npz" for i in range(len(parts))]
         own = range(processes.index, len(parts), processes.count)
-        for i in tick([i for i in own if not files[i].exists()]):
+        for i in progress([i for i in own if not files[i].exists()]):
             score(parts[i]).save(files[i])
         processes.wait()
         tables = [KeypointTable.load(file) for file in files]
@@ -248,7 +249,7 @@ def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Proces
             raise EvaluationError(
                 f"'{out}' holds results of other settings ({there}; now {now}). Choose another folder, or overwrite it."
             )
-        write_whole(file, (json.dumps(content, indent=2) + "\n").encode())
+        write_atomic(file, (json.dumps(content, indent=2) + "\n").encode())
     processes.wait()
 
 

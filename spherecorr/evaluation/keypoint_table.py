@@ -12,14 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spherecorr.files import write_whole
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic
 
 Side = Literal["box", "image"]
 Fusion = Literal["cosine", "l2"]
 Padding = Literal["lowest", "counted"]
 
 
-class TableError(ValueError):
+class TableError(SpherecorrError):
     """A file is no keypoint table, or tables of other settings cannot be joined; the message says which."""
 
 
@@ -78,7 +79,7 @@ class KeypointTable:
         head = {name: getattr(self, name) for name in SETTINGS + OF_PAIRS}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, head=np.array(json.dumps(head)), **{name: getattr(self, name) for name in OF_ROWS})
-        write_whole(path, buffer.getvalue())
+        write_atomic(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> KeypointTable:

@@ -11,8 +11,9 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.tables import Table, percent
-from spherecorr.files import write_whole
+from spherecorr.files import write_atomic
 
 # The other averages stand in the files: symmetric mistakes and the like are read over all keypoints, and KAP is defined
 # by category, so its pooled value belongs to the precision-recall curve of all pairs only.
@@ -22,7 +23,7 @@ PRINTED_AVERAGES = {
 }
 
 
-class ReportError(ValueError):
+class ReportError(SpherecorrError):
     """There is nothing to report, or a figure that a report does not hold was asked for."""
 
 
@@ -197,7 +198,7 @@ class Report:
         """Write the settings, and the figures at every threshold as tables in percent."""
         settings = "\n".join(f"- {name}: {_words(value)}" for name, value in self.settings.items())
         tables = (table.markdown() for table in self.tables(self.settings["thresholds"]))
-        write_whole(path, ("\n\n".join(["# Evaluation", settings, *tables]) + "\n").encode())
+        write_atomic(path, ("\n\n".join(["# Evaluation", settings, *tables]) + "\n").encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write settings, figures (one list each, named by `columns`) and curves; undefined numbers become null."""
@@ -210,7 +211,7 @@ class Report:
             "figures": [[_round(value) for value in astuple(figure)] for figure in self.figures],
             "curves": [{key: _round(value) for key, value in asdict(curve).items()} for curve in self.curves],
         }
-        write_whole(path, (json.dumps(document, allow_nan=False) + "\n").encode())
+        write_atomic(path, (json.dumps(document, allow_nan=False) + "\n").encode())
 
     def to_csv(self, path: str | Path) -> None:
         """Write one row per figure; undefined numbers stay empty."""
@@ -218,7 +219,7 @@ class Report:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(f.name for f in fields(Figure))
         writer.writerows([_round(value) for value in astuple(figure)] for figure in self.figures)
-        write_whole(path, text.getvalue().encode())
+        write_atomic(path, text.getvalue().encode())
 
     def save(self, folder: str | Path) -> None:
         """Write report.json, report.md and report.csv."""

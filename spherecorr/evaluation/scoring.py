@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry, symmetry_by_name
+from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.keypoint_table import Fusion, KeypointTable, Padding, Side
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
@@ -22,7 +23,7 @@ PAIRS_AT_ONCE = 32  # of one target; bounds the memory of their similarities
 HIDDEN = (np.nan, np.nan)
 
 
-class ScoringError(ValueError):
+class ScoringError(SpherecorrError):
     """Pairs that cannot be scored; the message says what is missing or wrong."""
 
 
@@ -38,7 +39,7 @@ def score_pairs(
     fusion: Fusion = "cosine",
     padding: Padding = "lowest",
     symmetry: Mapping[str, Symmetry] | None = None,
-    tick: Callable[[Sequence], Iterable] = iter,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> KeypointTable:
     """Match every keypoint that a source shows at several shares of the sphere, in one pass over the pairs.
 
@@ -60,7 +61,7 @@ def score_pairs(
         padding: "lowest" never matches a cell on padding; "counted" treats them like all others, as the public
             evaluations do. (KAP has its own choice in each protocol.)
         symmetry: category -> its symmetric keypoints; a category that is not there goes by its keypoints' names.
-        tick: wraps the batches of pairs, to show progress.
+        progress: wraps the batches of pairs, to show progress.
 
     Raises:
         ScoringError: features or sphere maps of an image are missing, are of another backbone or another picture; an
@@ -75,7 +76,7 @@ def score_pairs(
     error, twin_error = np.full((2, len(alphas), first[-1]), np.nan)
     nearest_own = np.zeros((len(alphas), first[-1]), dtype=bool)
     kap = np.full((2, len(alphas), len(protocols), len(thresholds), first[-1]), np.nan, dtype=np.float32)
-    for batch in tick(_batches(pairs, count)):
+    for batch in progress(_batches(pairs, count)):
         target = pairs[batch[0]].target.id
         sources = [pairs[i].source.id for i in batch]
         cells = [features[name].framing.to_cell(keypoints[i].source) for name, i in zip(sources, batch, strict=True)]

@@ -76,7 +76,7 @@ def evaluate_viewpoints(
     sphere: SphereMapper,
     *,
     broken: list[str] | None = None,
-    tick: Callable[[Sequence], Iterable] = iter,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> ViewpointReport:
     """Score the azimuths that a sphere finds for images with a viewpoint, each against the views of other objects.
 
@@ -87,7 +87,7 @@ def evaluate_viewpoints(
         features: image id -> feature map.
         sphere: the mapper.
         broken: a list that gets a sentence for every image that cannot be used, instead of an error.
-        tick: wraps the images, to show progress.
+        progress: wraps the images, to show progress.
 
     Raises:
         DatasetError: features missing for an image, a broken mask, or see `viewpoint_report`.
@@ -106,7 +106,7 @@ def evaluate_viewpoints(
         direction = mean_direction(found, everything if foreground is None else foreground)
         return image, check_direction(image, direction)
 
-    kept = read_all(directed, tick(images), broken)
+    kept = read_all(directed, progress(images), broken)
     return viewpoint_report([image for image, _ in kept], None, {image.id: direction for image, direction in kept})
 
 

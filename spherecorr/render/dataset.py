@@ -17,7 +17,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -25,51 +25,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spherecorr.files import write_whole
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
 from spherecorr.render.meshes import MeshObjects
 from spherecorr.render.objects import ProceduralObjects
 from spherecorr.render.scene import Rendering, random_camera, render
+from spherecorr.render.settings import SPLITS, RenderSettings
 
-SPLITS = ("trn", "val", "test")
 MIN_SIZE = 32  # pixels; in smaller pictures parts vanish between the rays
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """What to render.
-
-    Attributes:
-        split: "trn", "val" or "test"; each draws other objects.
-        count: images in all, dealt out over the categories; every image shows another object.
-        pairs: pairs per category; every image is the source of one before any is one again.
-        categories: of the objects; None: all that there are.
-        size: side of the pictures in pixels.
-        seed: the same seed gives the same files.
-        meshes: folder of meshes (see `render.meshes`) to render; None: procedural objects.
-        backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones only.
-        supersample: rays per pixel along each side.
-        studio: put pale backdrops behind all objects, for pictures that people look at.
-    """
-
-    split: str = "trn"
-    count: int = 1000
-    pairs: int = 100
-    categories: tuple[str, ...] | None = None
-    size: int = 224
-    seed: int = 0
-    meshes: str | None = None
-    backgrounds: str | None = None
-    supersample: int = 1
-    studio: bool = False
 
 
 def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> None:
     """Render one split; images that are there already are kept, so an interrupted run can be repeated.
 
     Raises:
-        ValueError: an unknown category or split, too few or too small images, no photographs in `backgrounds`, no or
-            broken meshes, or other settings in `root` before.
+        SpherecorrError: an unknown category or split, too few or too small images, no photographs in `backgrounds`, no
+            or broken meshes, or other settings in `root` before.
     """
     _check_split(settings)
     objects = MeshObjects(settings.meshes, settings.split) if settings.meshes else ProceduralObjects()
@@ -142,7 +114,7 @@ def save_rendering(root: Path, stem: str, rendering: Rendering, size: int, names
         ("Segmentation", "png", mask, {"format": "PNG", "compress_level": 1}),
         ("SurfacePoints", "png", surface, {"format": "PNG", "compress_level": 1}),
     ):
-        write_whole(root / folder / category / f"{stem}.{ending}", _encode(picture, **options))
+        write_atomic(root / folder / category / f"{stem}.{ending}", _encode(picture, **options))
     rows, columns = np.nonzero(np.asarray(mask))
     points = {
         n: [round(p[0] * factor, 2), round(p[1] * factor, 2)] if p else None for n, p in rendering.keypoints.items()
@@ -179,7 +151,7 @@ def _write_pairs(root: Path, settings: RenderSettings, jobs: list[tuple[str, int
                 root / "PairAnnotation" / settings.split / f"{lines[-1]}.json",
                 _pair_annotation(root, category, source, target, lines[-1], len(lines) - 1),
             )
-    write_whole(root / "Layout" / "large" / f"{settings.split}.txt", ("\n".join(lines) + "\n").encode())
+    write_atomic(root / "Layout" / "large" / f"{settings.split}.txt", ("\n".join(lines) + "\n").encode())
 
 
 def _pair_annotation(root: Path, category: str, source: str, target: str, name: str, number: int) -> dict:
@@ -208,18 +180,20 @@ def _pair_annotation(root: Path, category: str, source: str, target: str, name: 
 
 def _check_split(settings: RenderSettings) -> None:
     if settings.split not in SPLITS:
-        raise ValueError(f"The split must be one of {', '.join(SPLITS)}; got '{settings.split}'.")
+        raise SpherecorrError(f"The split must be one of {', '.join(SPLITS)}; got '{settings.split}'.")
 
 
 def _check(settings: RenderSettings, objects) -> None:
     unknown = sorted(set(settings.categories) - set(objects.categories))
     if unknown:
-        raise ValueError(f"There is no {objects.kind} '{unknown[0]}'. Choose from: {', '.join(objects.categories)}.")
+        raise SpherecorrError(
+            f"There is no {objects.kind} '{unknown[0]}'. Choose from: {', '.join(objects.categories)}."
+        )
     if settings.size < MIN_SIZE:
-        raise ValueError(f"Pictures need at least {MIN_SIZE} pixels a side; got {settings.size}.")
+        raise SpherecorrError(f"Pictures need at least {MIN_SIZE} pixels a side; got {settings.size}.")
     least = 2 * len(settings.categories)
     if settings.count < least or settings.pairs < 1:
-        raise ValueError(
+        raise SpherecorrError(
             f"Every category needs a pair of images: {len(settings.categories)} categories take a count of at least "
             f"{least} and at least 1 pair; got {settings.count} and {settings.pairs}."
         )
@@ -231,7 +205,7 @@ def _merged_names(path: Path, categories: tuple[str, ...], objects) -> dict[str,
     names = {category: list(objects.keypoint_names(category)) for category in categories}
     for category in known.keys() & names.keys():
         if known[category] != names[category]:
-            raise ValueError(
+            raise SpherecorrError(
                 f"'{path}' has other keypoints of '{category}': meshes and procedural objects need a "
                 "folder each. Choose another folder."
             )
@@ -243,7 +217,7 @@ def _photographs(folder: str | None) -> list[str]:
         return []
     found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not found:
-        raise ValueError(f"There is no .jpg or .png picture in '{folder}' or below it.")
+        raise SpherecorrError(f"There is no .jpg or .png picture in '{folder}' or below it.")
     return found
 
 
@@ -251,12 +225,12 @@ def _write_once(path: Path, settings: dict) -> None:
     """Record the settings, or refuse to mix pictures of other settings into the same folder."""
     settings = json.loads(json.dumps(settings))
     if path.exists() and json.loads(path.read_text()) != settings:
-        raise ValueError(f"'{path}' was made with other settings. Choose another folder, or delete this one.")
+        raise SpherecorrError(f"'{path}' was made with other settings. Choose another folder, or delete this one.")
     _write_json(path, settings)
 
 
 def _write_json(path: Path, value: object) -> None:
-    write_whole(path, json.dumps(value).encode())
+    write_atomic(path, json.dumps(value).encode())
 
 
 def _encode(picture: Image.Image, **options) -> bytes:

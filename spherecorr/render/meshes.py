@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import trimesh
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.render.colours import random_paint, random_pattern
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.shapes import Shape, corner_normals
@@ -25,7 +26,7 @@ DEAL = ("trn", "test", "val", "trn", "trn", "trn")  # of a category's files, ove
 CREASE = 0.77  # cosine of 40 degrees: faces that meet at less are shaded as one round surface
 
 
-class MeshError(ValueError):
+class MeshError(SpherecorrError):
     """A folder of meshes lacks something, or a file is no mesh; the message names it."""
 
 

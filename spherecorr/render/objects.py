@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.render.animals import cat, cow, dog, horse, sheep
 from spherecorr.render.birds import bird
 from spherecorr.render.boats import boat
@@ -26,10 +27,10 @@ def make_shape(category: str, rng: np.random.Generator) -> Shape:
     """A random object of a category.
 
     Raises:
-        ValueError: no such category.
+        SpherecorrError: no such category.
     """
     if category not in CATEGORIES:
-        raise ValueError(f"There is no procedural '{category}'. Choose from: {', '.join(CATEGORIES)}.")
+        raise SpherecorrError(f"There is no procedural '{category}'. Choose from: {', '.join(CATEGORIES)}.")
     return CATEGORIES[category](rng)
 
 

@@ -18,11 +18,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from spherecorr.device import pick_device
-from spherecorr.features import FeatureSource
-from spherecorr.files import write_whole
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic
 from spherecorr.hub import HubError, fetch_file
+from spherecorr.identity import FeatureSource
 from spherecorr.shipped import shipped_folder
-from spherecorr.sphere.mapper import SphereMapper, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -35,7 +37,7 @@ AUTHORS_MODULES = {"sphere_mapper.0.": "embed.", "sphere_mapper.2.": "blocks.0."
 AUTHORS_TRAINING_ONLY = ("sphere.weight", "prototypes.")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SpherecorrError):
     """A sphere checkpoint that cannot be loaded; the message says why and what to do."""
 
 
@@ -68,8 +70,8 @@ def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str,
     folder = Path(folder)
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in mapper.state_dict().items()}
     config = {**(metadata or {}), "sphere": dataclasses.asdict(mapper.settings)}
-    write_whole(folder / WEIGHTS, save(state))
-    write_whole(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    write_atomic(folder / WEIGHTS, save(state))
+    write_atomic(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def import_authors(path: str | Path) -> SphereMapper:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,69 +12,18 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, normalize, scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap
+from spherecorr.errors import SpherecorrError
+from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
+from spherecorr.identity import FeatureSource
+from spherecorr.sphere.settings import SphereSettings
 
 POSITION_FREQUENCIES = 3
 BELOW = (0.0, 0.0, -1.0)  # straight under the object: the part of the sphere that pictures show least
 BACKGROUND_ANGLE = 30.0  # degrees around BELOW that count as background
 
 
-@dataclass(frozen=True)
-class SphereSettings:
-    """Everything that a mapper must be told, stored beside its weights.
-
-    Attributes:
-        feature_dim: D, channels of the features it takes.
-        width: channels inside; D / 2 when None, as the paper's authors do.
-        depth: transformer blocks; the authors use one.
-        positions: "none", as in the paper, or "frame": the mapper also sees where in the picture a patch lies.
-        source: the features it was trained on; others are refused. None: only D is checked.
-        resolution: long side of the training images in input pixels.
-        background: "free", as in the paper: background patches fall anywhere; "below": they were taught to fall
-            straight under the object, so that the map shows what is foreground.
-        alpha: recommended share of the sphere in the fused similarity, 0..1.
-        symmetric_angle: degrees on the sphere between a point and its raw match from which the match is called a
-            likely symmetric mistake, where `mirror_angle` is None.
-        mirror_angle: for mappers that were taught true directions, whose +y is the object's left: degrees around the
-            mirror image of a point within which its raw match is called a likely symmetric mistake.
-        visible_angle: degrees; a point whose nearest target cell is farther on the sphere is called not visible.
-        categories: what it was trained on.
-    """
-
-    feature_dim: int
-    width: int | None = None
-    depth: int = 1
-    positions: Literal["none", "frame"] = "none"
-    source: FeatureSource | None = None
-    resolution: int = 448
-    background: Literal["free", "below"] = "free"
-    alpha: float = 0.2
-    symmetric_angle: float = 60.0
-    mirror_angle: float | None = None
-    visible_angle: float = 40.0
-    categories: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha is the sphere's share and must lie between 0 and 1; got {self.alpha:g}.")
-        if self.depth < 1:
-            raise ValueError(f"A mapper has one transformer block or more; got {self.depth}.")
-        if self.channels % self.heads:
-            raise ValueError(f"A mapper's width must be a multiple of 64, or below 128; got {self.channels}.")
-
-    @property
-    def channels(self) -> int:
-        """`width`, or what stands for it."""
-        return self.width or self.feature_dim // 2
-
-    @property
-    def heads(self) -> int:
-        """Attention heads: one per 64 channels."""
-        return max(1, self.channels // 64)
-
-
-class SphereMismatchError(ValueError):
+class SphereMismatchError(SpherecorrError):
     """A mapper was given features that it was not trained on."""
 
 

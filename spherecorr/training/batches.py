@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from spherecorr.backbones import Backbone
-from spherecorr.crops import Crop
 from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import cut_views
-from spherecorr.store import FeatureStore, StoreError, StoreSettings
+from spherecorr.store import FeatureStore
+from spherecorr.store_settings import Crop, StoreError, StoreSettings
 
 BIN = 45.0  # degrees
 UPRIGHT = 90.0  # degrees of elevation at which there is no azimuth
@@ -284,7 +285,7 @@ class JoinedViews:
         parts: with the same categories, grid and channels; their images follow one another.
 
     Raises:
-        ValueError: the parts do not fit together.
+        SpherecorrError: the parts do not fit together.
     """
 
     def __init__(self, parts: Sequence[TrainingViews]):
@@ -293,7 +294,7 @@ class JoinedViews:
         for name in ("categories", "grid", "feature_dim"):
             values = [getattr(part, name) for part in parts]
             if any(value != values[0] for value in values):
-                raise ValueError(f"Views of different {name} cannot be joined: {', '.join(map(str, values))}.")
+                raise SpherecorrError(f"Views of different {name} cannot be joined: {', '.join(map(str, values))}.")
         self.has_surface = any(part.has_surface for part in parts)
         self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
 

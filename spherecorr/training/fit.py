@@ -14,6 +14,7 @@ from torch import Tensor, autocast, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.losses import (
     background_loss,
@@ -72,13 +73,13 @@ def fit(
         The mapper after the last step, with `categories` and `background` filled in.
 
     Raises:
-        ValueError: the surface loss has a weight, but the images have no surface points; `start` has another shape; the
-            batch cannot be shared; `run` holds another run; or the losses become infinite.
+        SpherecorrError: the surface loss has a weight, but the images have no surface points; `start` has another
+            shape; the batch cannot be shared; `run` holds another run; or the losses become infinite.
     """
     _check(data, settings, start)
     world = join_processes(device)
     if settings.batch % world.count:
-        raise ValueError(f"{world.count} processes cannot share a batch of {settings.batch} equally.")
+        raise SpherecorrError(f"{world.count} processes cannot share a batch of {settings.batch} equally.")
     trainer = (trainer or Trainer)(data, settings, world, start)
     training = {"images": len(data), **asdict(settings)}
     del training["sphere"]  # stored as the mapper's own
@@ -100,7 +101,9 @@ def fit(
             continue
         means = trainer.take_means()
         if not all(map(math.isfinite, means.values())):
-            raise ValueError(f"The losses are no longer finite at step {done}; train anew at a lower learning rate.")
+            raise SpherecorrError(
+                f"The losses are no longer finite at step {done}; train anew at a lower learning rate."
+            )
         progress.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
         if folder is None:
             continue
@@ -260,12 +263,12 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 
 def _check(data: TrainingViews, settings: TrainSettings, start: SphereMapper | None) -> None:
     if settings.weights.surface and not data.has_surface:
-        raise ValueError("The surface loss needs renders: these images have no surface points.")
+        raise SpherecorrError("The surface loss needs renders: these images have no surface points.")
     if settings.sphere.feature_dim != data.feature_dim:
-        raise ValueError(
+        raise SpherecorrError(
             f"The mapper is to take features of {settings.sphere.feature_dim} channels; the images have "
             f"{data.feature_dim}."
         )
     shape = ("feature_dim", "channels", "depth", "positions")
     if start is not None and any(getattr(start.settings, n) != getattr(settings.sphere, n) for n in shape):
-        raise ValueError("The mapper to start from has another feature size, width, depth or positions.")
+        raise SpherecorrError("The mapper to start from has another feature size, width, depth or positions.")

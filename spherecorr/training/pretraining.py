@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import timm
@@ -25,50 +24,13 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from spherecorr.backbones import Backbone
 from spherecorr.device import pick_device
-from spherecorr.files import write_whole
-from spherecorr.geometry import frame_image, pad
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic
+from spherecorr.geometry import frame_image, pad_to_square
 from spherecorr.images import load_image
+from spherecorr.training.pretrain_settings import PretrainSettings
 
 MEAN, DEVIATION = 0.5, 0.5  # of the student's input pixels
-MIN_STEPS = 40  # the one-cycle schedule needs a step or two to rise
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """How to distil.
-
-    Attributes:
-        architecture: timm name of the student.
-        depth: its transformer blocks.
-        start: "random" weights, or the "teacher"'s own first blocks, where it is of the same architecture.
-        layers: the teacher's blocks whose tokens are joined.
-        resolution: side of the square pictures in pixels; a multiple of the patch.
-        window: side in patches of the random part of each picture that the student sees in most steps; in every
-            fourth step it sees whole pictures, fewer at a time.
-        batch: pictures in a step of windows.
-        steps: of training.
-        learning_rate: highest, reached after 5 % of the steps; then a half cosine to 0.
-        weight_decay: of AdamW.
-        seed: of everything.
-    """
-
-    architecture: str = "vit_tiny_patch16_224"
-    depth: int = 6
-    start: Literal["random", "teacher"] = "random"
-    layers: tuple[int, ...] = (3, 5, 7, 9)
-    resolution: int = 448
-    window: int = 14
-    batch: int = 32
-    steps: int = 2400
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.03
-    seed: int = 0
-
-    def __post_init__(self):
-        if not (self.architecture.startswith("vit_") and timm.is_model(self.architecture)):
-            raise ValueError(f"The student must be a plain ViT of timm; '{self.architecture}' is none.")
-        if self.steps < MIN_STEPS or self.batch < 1 or self.window < 1:
-            raise ValueError(f"Distillation takes at least {MIN_STEPS} steps, a batch and a window of 1 or more.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +45,15 @@ def begin(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
     """The student before its training, see `PretrainSettings.start`.
 
     Raises:
-        ValueError: see `first_blocks`.
+        SpherecorrError: see `first_blocks`.
     """
     return first_blocks(teacher, settings) if settings.start == "teacher" else make_student(settings)
 
 
 def make_student(settings: PretrainSettings) -> nn.Module:
     """The student, randomly initialised, with position embeddings for `resolution`."""
+    if not (settings.architecture.startswith("vit_") and timm.is_model(settings.architecture)):
+        raise SpherecorrError(f"The student must be a plain ViT of timm; '{settings.architecture}' is none.")
     torch.manual_seed(settings.seed)
     return timm.create_model(
         settings.architecture,
@@ -104,7 +68,7 @@ def first_blocks(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
     """A student with the teacher's own patch embedding and first blocks: a far better beginning than random weights.
 
     Raises:
-        ValueError: the teacher is of another architecture, or not as deep.
+        SpherecorrError: the teacher is of another architecture, or not as deep.
     """
     student, weights = make_student(settings), dict(teacher.model.state_dict())
     wanted = student.state_dict()
@@ -114,7 +78,7 @@ def first_blocks(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
         if name != "pos_embed" and getattr(weights.get(name), "shape", None) != wanted[name].shape
     ]
     if alien:
-        raise ValueError(
+        raise SpherecorrError(
             f"A student can begin as its teacher's first blocks only if it is of the same architecture and no deeper: "
             f"the teacher has no {alien[0]} like that of '{settings.architecture}' with {settings.depth} blocks."
         )
@@ -139,7 +103,7 @@ def _take_own_pixels(projection: nn.Conv2d, teachers: dict) -> None:
 
 
 def teacher_targets(
-    images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int, tick: Callable = iter
+    images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int, progress: Callable = iter
 ) -> Targets:
     """Run the teacher over all images once.
 
@@ -150,10 +114,10 @@ def teacher_targets(
         teacher: of the same patch size as the student.
         settings: `layers` and `resolution` are used.
         width: channels to keep.
-        tick: wraps the images, to show progress.
+        progress: wraps the images, to show progress.
 
     Raises:
-        ValueError: no images, or a teacher without these layers, with too few channels, or of another patch size.
+        SpherecorrError: no images, or a teacher without these layers, with too few channels, or of another patch size.
     """
     _check(images, teacher, settings, width)
     pictures = np.stack([_square(path, settings.resolution, teacher.source.patch) for path in images])
@@ -164,7 +128,7 @@ def teacher_targets(
     basis = vectors.flip(1)[:, :width]
     side = settings.resolution // teacher.source.patch
     tokens = np.empty((len(images), width, side, side), dtype=np.float16)
-    for index, picture in enumerate(tick(pictures)):
+    for index, picture in enumerate(progress(pictures)):
         answer = (_layers(teacher, picture, settings.layers) - mean) / deviation
         tokens[index] = torch.einsum("chw,cd->dhw", answer, basis).numpy()
     return Targets(pictures, tokens)
@@ -256,25 +220,25 @@ def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -
         "training": asdict(settings),
     }
     weights = {name: value.half().contiguous() for name, value in student.state_dict().items()}
-    write_whole(folder / "model.safetensors", save(weights))
-    write_whole(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
+    write_atomic(folder / "model.safetensors", save(weights))
+    write_atomic(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
 
 
 def _check(images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int) -> None:
     if not images:
-        raise ValueError("There are no images to learn from.")
+        raise SpherecorrError("There are no images to learn from.")
     patch, depth = make_student(settings).patch_embed.patch_size[0], len(teacher.model.blocks)
     if patch != teacher.source.patch:
-        raise ValueError(f"The teacher's patches have {teacher.source.patch} pixels, the student's {patch}.")
+        raise SpherecorrError(f"The teacher's patches have {teacher.source.patch} pixels, the student's {patch}.")
     if not settings.layers or not all(0 <= layer < depth for layer in settings.layers):
-        raise ValueError(f"The teacher has the layers 0 to {depth - 1}; asked for {settings.layers}.")
+        raise SpherecorrError(f"The teacher has the layers 0 to {depth - 1}; asked for {settings.layers}.")
     if teacher.source.dim * len(settings.layers) < width:
-        raise ValueError(f"The student has {width} channels, more than the teacher's layers have together.")
+        raise SpherecorrError(f"The student has {width} channels, more than the teacher's layers have together.")
 
 
 def _square(path: Path, resolution: int, patch: int) -> np.ndarray:
     image = load_image(path)
-    return frame_image(image, pad(image.size, resolution, patch))
+    return frame_image(image, pad_to_square(image.size, resolution, patch))
 
 
 @torch.no_grad()

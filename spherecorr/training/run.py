@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from spherecorr.files import naming, write_whole
+from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic, writing
 from spherecorr.sphere.checkpoint import save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 
@@ -30,7 +31,7 @@ class TrainingRun:
         config: JSON-able; what decides the result, and "versions".
 
     Raises:
-        ValueError: the folder holds another run, or something else.
+        SpherecorrError: the folder holds another run, or something else.
     """
 
     def __init__(self, folder: str | Path, config: dict[str, Any]):
@@ -40,19 +41,19 @@ class TrainingRun:
         if path.is_file():
             _compare(self.folder, _read_config(path), self.config)
         else:
-            write_whole(path, (json.dumps(self.config, indent=2) + "\n").encode())
+            write_atomic(path, (json.dumps(self.config, indent=2) + "\n").encode())
         self._board: Any = None  # TensorBoard's writer, from the first figures on
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the state; it must have an entry "step"."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_whole(self.folder / STATE, buffer.getvalue())
+        write_atomic(self.folder / STATE, buffer.getvalue())
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         """Add a line to `metrics.jsonl`, and to TensorBoard's files where it is installed."""
         path = self.folder / METRICS
-        with naming(path), path.open("a", encoding="utf-8") as file:
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         self._board = self._board or _tensorboard(self.folder, step)
         if self._board:
@@ -77,14 +78,14 @@ class TrainingRun:
                     kept.append(f"{line}\n")
             except ValueError:  # half a line: the run ended while it was written
                 break
-        write_whole(path, "".join(kept).encode())
+        write_atomic(path, "".join(kept).encode())
 
 
 def read_state(folder: str | Path) -> dict[str, Any] | None:
     """Where a run was when its state was last saved, on the CPU; None if it never was.
 
     Raises:
-        ValueError: the file is damaged.
+        SpherecorrError: the file is damaged.
     """
     path = Path(folder) / STATE
     if not path.is_file():
@@ -92,16 +93,16 @@ def read_state(folder: str | Path) -> dict[str, Any] | None:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged; delete '{folder}' and train again.") from error
+        raise SpherecorrError(f"{path} is damaged; delete '{folder}' and train again.") from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged; delete {path.parent} and train again.") from error
+        raise SpherecorrError(f"{path} is damaged; delete {path.parent} and train again.") from error
     if not isinstance(config, dict) or "training" not in config or "sphere" in config:
-        raise ValueError(f"'{path.parent}' is no training run; choose another folder.")
+        raise SpherecorrError(f"'{path.parent}' is no training run; choose another folder.")
     return config
 
 
@@ -109,7 +110,7 @@ def _compare(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
     there, here = _flat(there), _flat(here)
     for key in [*there, *here]:
         if key.split(".")[0] not in NOT_COMPARED and there.get(key) != here.get(key):
-            raise ValueError(
+            raise SpherecorrError(
                 f"'{folder}' holds a run with other settings: {key} is {json.dumps(there.get(key))} there and "
                 f"{json.dumps(here.get(key))} here. Choose another folder, or delete this one."
             )

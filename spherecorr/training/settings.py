@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from spherecorr.sphere.mapper import SphereSettings
+from spherecorr.errors import SpherecorrError
+from spherecorr.sphere.settings import SphereSettings
 
 WARM_UP = 0.1  # share of the steps of a one-cycle schedule in which the learning rate rises
 PAPER_PASSES = 2000  # how often the paper's run sees an image: 200 epochs over a list of ten times the images
@@ -29,7 +30,7 @@ class LossWeights:
     def __post_init__(self):
         weights = asdict(self).values()
         if min(weights) < 0 or not any(weights):
-            raise ValueError("A loss's weight is 0 or more, and at least one is above 0.")
+            raise SpherecorrError("A loss's weight is 0 or more, and at least one is above 0.")
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ class TrainSettings:
 
     def __post_init__(self):
         if min(self.steps, self.batch, self.triplets, self.log_every) < 1 or self.tokens < 0:
-            raise ValueError("Steps, batch, triplets and log_every are 1 or more, tokens 0 or more.")
+            raise SpherecorrError("Steps, batch, triplets and log_every are 1 or more, tokens 0 or more.")
         if not self.object_odds > 0:
-            raise ValueError(f"The odds of a patch on the object are above 0; got {self.object_odds:g}.")
+            raise SpherecorrError(f"The odds of a patch on the object are above 0; got {self.object_odds:g}.")
         every = self.log_every, self.save_every, self.validate_every
         if any(longer < 1 or longer % shorter for shorter, longer in pairwise(every)):
-            raise ValueError("save_every is a multiple of log_every, and validate_every of save_every.")
+            raise SpherecorrError("save_every is a multiple of log_every, and validate_every of save_every.")
 
 
 def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
@@ -96,7 +97,7 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
         images: how many there are to train on.
 
     Raises:
-        ValueError: another name.
+        SpherecorrError: another name.
     """
     if name == "fast":
         return TrainSettings(sphere, LossWeights(viewpoint=5.0))
@@ -104,7 +105,7 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
         steps = math.ceil(PAPER_PASSES * images / PAPER_BATCH)
         rest = {"schedule": "constant", "weight_decay": 0.0, "clip": 0.0}
         return TrainSettings(sphere, steps=steps, batch=PAPER_BATCH, tokens=0, **rest)
-    raise ValueError(f"There is no preset '{name}'; there are paper and fast.")
+    raise SpherecorrError(f"There is no preset '{name}'; there are paper and fast.")
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:

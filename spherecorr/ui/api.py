@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.images import ImageError
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.session import MAX_POINTS, NO_SPHERE, Controls, Picture
@@ -94,7 +95,7 @@ class Api:
     def _controls(self, backbone: str, sphere: str, resolution: str, foreground: bool) -> Controls:
         settings = self._engine.settings
         if resolution not in ("fast", "balanced", "fine"):
-            raise ValueError(f'Resolution is "fast", "balanced" or "fine"; got {resolution!r}.')
+            raise SpherecorrError(f'Resolution is "fast", "balanced" or "fine"; got {resolution!r}.')
         first_sphere = next(iter(settings.spheres), NO_SPHERE)
         return Controls(backbone or settings.backbones[0], sphere or first_sphere, resolution, bool(foreground))
 
@@ -108,10 +109,10 @@ class Api:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What a caller did wrong reaches the caller as one sentence."""
+    """What a caller did wrong reaches the caller as one sentence; Gradio logs everything else."""
     try:
         yield
-    except ValueError as error:
+    except SpherecorrError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
@@ -119,15 +120,15 @@ def _pairs(points: object) -> list[list[float]]:
     try:
         pairs = [[float(x), float(y)] for x, y in points]
     except (TypeError, ValueError) as error:
-        raise ValueError("Points must be a list of [x, y] pairs of numbers.") from error
+        raise SpherecorrError("Points must be a list of [x, y] pairs of numbers.") from error
     if not 1 <= len(pairs) <= MAX_POINTS:
-        raise ValueError(f"Send 1 to {MAX_POINTS} points a call; got {len(pairs)}.")
+        raise SpherecorrError(f"Send 1 to {MAX_POINTS} points a call; got {len(pairs)}.")
     return pairs
 
 
 def _ranks(k: object) -> int:
     if not isinstance(k, int) or not 1 <= k <= 100:
-        raise ValueError(f"k, the number of matches per point, must be a whole number from 1 to 100; got {k!r}.")
+        raise SpherecorrError(f"k, the number of matches per point, must be a whole number from 1 to 100; got {k!r}.")
     return k
 
 

@@ -13,13 +13,16 @@ from PIL import Image, ImageOps
 from spherecorr.backbones import BackboneError, load_backbone, weights_available
 from spherecorr.backbones.registry import BACKBONES, resolutions
 from spherecorr.backbones.vit import Backbone
-from spherecorr.features import FeatureMap, FeatureSource, SphereMap, estimate_foreground
+from spherecorr.errors import SpherecorrError
+from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
 from spherecorr.geometry import mask_to_cells
+from spherecorr.identity import FeatureSource
 from spherecorr.images import ImageError, alpha_mask, load_image
 from spherecorr.matching import MatchResult, View, match_views
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, load_sphere
-from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, SphereSettings
+from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
+from spherecorr.sphere.settings import SphereSettings
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
@@ -79,12 +82,12 @@ class Engine:
         """The chosen backbone, giving the very tokens that the chosen sphere was trained on if it was trained on it.
 
         Raises:
-            ValueError: the backbone or the sphere is not in the menu.
+            SpherecorrError: the backbone or the sphere is not in the menu.
             BackboneError: its weights are not on this machine, or broken.
         """
         name = controls.backbone
         if name not in self.settings.backbones:
-            raise ValueError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
+            raise SpherecorrError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
         info = BACKBONES.get(name)
         # A click in the page must not start a download.
         if info and info.repository and not weights_available(name):
@@ -98,7 +101,7 @@ class Engine:
         """The chosen sphere mapper, or None and a sentence that says why there is none and what to do about it.
 
         Raises:
-            ValueError, BackboneError: as `backbone` does.
+            SpherecorrError: as `backbone` does.
         """
         source = self.backbone(controls).source
         mapper, problem = self._checkpoint(controls.sphere)
@@ -176,7 +179,7 @@ class Engine:
         if name == NO_SPHERE:
             return None, "No sphere is chosen."
         if name not in self.settings.spheres:
-            raise ValueError(f"Unknown sphere '{name}'. Choose one of: {', '.join(self.settings.spheres)}.")
+            raise SpherecorrError(f"Unknown sphere '{name}'. Choose one of: {', '.join(self.settings.spheres)}.")
 
         def load() -> tuple[SphereMapper | None, str]:
             try:

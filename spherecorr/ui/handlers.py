@@ -6,6 +6,7 @@ page calls after it, computes them and draws again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.backbones import BACKBONES
+from spherecorr.errors import SpherecorrError
 from spherecorr.matching import MatchResult
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.examples import read_examples
@@ -29,6 +31,9 @@ from spherecorr.views.spheremap import sphere_picture
 OWN_IMAGES = "own"
 READY = "Click a part of the source image. A click on a target image asks the other way round."
 COMPUTING = "Computing features …"
+INTERNAL_ERROR = "Internal error. The server's log has the details; please report it."
+
+log = logging.getLogger(__name__)
 
 
 class Page(NamedTuple):
@@ -44,15 +49,21 @@ class Page(NamedTuple):
 
 
 def _one_sentence(handler: Callable[..., Page]) -> Callable[..., Page]:
-    """Errors that a user can cause become a sentence in the status line; the page stays as it was."""
+    """Every error becomes a sentence in the status line, and the page stays as it was.
+
+    A fault of the program is no user's business: its traceback goes to the log.
+    """
 
     @wraps(handler)
     def safe(*args: Any) -> Page:
         try:
             return handler(*args)
-        except ValueError as error:
+        except SpherecorrError as error:
             gr.Warning(str(error))
             return Page(status=say(str(error), "warn"))
+        except Exception:
+            log.exception("%s failed", handler.__name__)
+            return Page(status=say(INTERNAL_ERROR, "warn"))
 
     return safe
 
@@ -140,7 +151,7 @@ class Handlers:
     def mirror(self, visit: Visit, *controls: Any) -> Page:
         """Mirror the target."""
         if visit.target is None:
-            raise ValueError("Upload a target image first.")
+            raise SpherecorrError("Upload a target image first.")
         target = replace(visit.target, mirrored=not visit.target.mirrored)
         return self._page(replace(visit, target=target), Controls(*controls))
 
@@ -166,7 +177,7 @@ class Handlers:
             return {"message": "The sphere appears here when both images are there."}
         try:
             mapper, problem = self.engine.sphere(controls)
-        except ValueError as error:
+        except SpherecorrError as error:
             return {"message": str(error)}
         if mapper is None:
             return {"message": problem}
@@ -192,7 +203,7 @@ class Handlers:
         try:
             maps = [self.engine.features(picture, controls) for picture in images]
             spheres = [self.engine.sphere_map(picture, controls) for picture in images]
-        except ValueError:  # said in the status line already
+        except SpherecorrError:  # said in the status line already
             return [None] * 4
         masks = [self._subject(picture, controls) for picture in images]
         sizes = [picture.shown_size for picture in images]
@@ -205,7 +216,7 @@ class Handlers:
         """The chosen sphere's alpha for the slider."""
         try:
             mapper, _ = self.engine.sphere(Controls(*values))
-        except ValueError:
+        except SpherecorrError:
             return gr.skip()
         return gr.skip() if mapper is None else mapper.settings.alpha
 
@@ -281,7 +292,7 @@ def say(text: str, kind: str = "info") -> str:
 def _clicked(picture: Picture | None, event: gr.SelectData) -> tuple[float, float]:
     """The middle of the clicked pixel of the shown copy, in original pixels."""
     if picture is None:
-        raise ValueError("Upload an image first.")
+        raise SpherecorrError("Upload an image first.")
     x, y = event.index
     return tuple(picture.from_shown(np.array([x + 0.5, y + 0.5])).tolist())
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from spherecorr.errors import SpherecorrError
+
 MAX_POINTS = 12
 SHOWN_SIDE = 768
 NO_SPHERE = "none"
@@ -94,14 +96,14 @@ class Visit:
         """Add a point and make it active; a click on a pin's tip makes that point active instead.
 
         Raises:
-            ValueError: there are `MAX_POINTS` already.
+            SpherecorrError: there are `MAX_POINTS` already.
         """
         near = max(self.source.size) * 0.015
         for i, other in enumerate(self.points):
             if np.hypot(point[0] - other[0], point[1] - other[1]) <= near:
                 return replace(self, active=i)
         if len(self.points) == MAX_POINTS:
-            raise ValueError(f"There are {MAX_POINTS} points already. Undo or clear some first.")
+            raise SpherecorrError(f"There are {MAX_POINTS} points already. Undo or clear some first.")
         return replace(self, points=(*self.points, point), active=len(self.points))
 
     def without_last_point(self) -> Visit:

@@ -1,0 +1,36 @@
+"""What to render."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SPLITS = ("trn", "val", "test")
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What to render.
+
+    Attributes:
+        split: "trn", "val" or "test"; each draws other objects.
+        count: images in all, dealt out over the categories; every image shows another object.
+        pairs: pairs per category; every image is the source of one before any is one again.
+        categories: of the objects; None: all that there are.
+        size: side of the pictures in pixels.
+        seed: the same seed gives the same files.
+        meshes: folder of meshes (see `render.meshes`) to render; None: procedural objects.
+        backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones only.
+        supersample: rays per pixel along each side.
+        studio: put pale backdrops behind all objects, for pictures that people look at.
+    """
+
+    split: str = "trn"
+    count: int = 1000
+    pairs: int = 100
+    categories: tuple[str, ...] | None = None
+    size: int = 224
+    seed: int = 0
+    meshes: str | None = None
+    backgrounds: str | None = None
+    supersample: int = 1
+    studio: bool = False

@@ -1,0 +1,71 @@
+"""What a feature store holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from spherecorr.errors import SpherecorrError
+from spherecorr.identity import FeatureSource
+
+if TYPE_CHECKING:
+    from spherecorr.geometry import Framing
+
+Crop = Literal["whole", "square", "resized"]
+
+
+class StoreError(SpherecorrError):
+    """A store that cannot be made or used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What a store holds.
+
+    Attributes:
+        source: model and tokens.
+        resolution: long side of the model's input in pixels.
+        framing: of whole pictures: "pad" to a square, or "fit", which keeps the aspect ratio.
+        views: of each picture.
+        crop: what a view shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
+            square; see `crops.crop_box`.
+        smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
+        mirrored: every other view, from the second on, is the mirror image of its crop, labels and azimuth likewise;
+            for categories whose objects are their own mirror images.
+        labels: also store what training needs to know of each cell.
+        seed: of the crops.
+    """
+
+    source: FeatureSource
+    resolution: int
+    framing: Literal["pad", "fit"] = "pad"
+    views: int = 1
+    crop: Crop = "whole"
+    smallest_crop: float = 1.0
+    mirrored: bool = False
+    labels: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.resolution < self.source.patch:
+            raise StoreError(
+                f"Resolution {self.resolution} is smaller than one patch, which has {self.source.patch} pixels."
+            )
+        if self.views < 1 or (self.views > 1 + self.mirrored and self.crop == "whole"):
+            raise StoreError("A picture has one view or more; several differ only with the crop 'square' or 'resized'.")
+        if self.mirrored and not self.labels:
+            raise StoreError("Mirrored views are for training; they go with labels.")
+        if not 0 < self.smallest_crop <= 1:
+            raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
+        if self.framing == "fit" and (self.labels or self.crop != "whole"):
+            raise StoreError("Training takes squares: labels and crops go with the framing 'pad', not with 'fit'.")
+        self.frame((self.resolution, self.resolution))  # refuses a resolution that is no multiple of the patch
+
+    def frame(self, size: tuple[int, int]) -> Framing:
+        """How a view of (width, height) pixels becomes a grid of cells."""
+        from spherecorr.geometry import pad_to_square, resize_to_fit, stretch_to_square
+
+        frame = {"fit": resize_to_fit, "pad": pad_to_square}[self.framing]
+        if self.crop == "resized":
+            frame = stretch_to_square
+        return frame(size, self.resolution, self.source.patch)
