@@ -1,4 +1,4 @@
-r"""What each choice of a sphere's training is worth: one change a row, the same views, the same number of steps.
+r"""What each choice of a sphere's training is worth: one change a row, the same crops, the same number of steps.
 
     spherecorr extract renders renders --split trn --labels --crop square --smallest-crop 0.6 --out data/features/trn
     python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held
@@ -47,7 +47,7 @@ from spherecorr.features import SphereMap
 from spherecorr.sphere.mapper import BELOW, SphereMapper, frame_positions
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store import FeatureStore
-from spherecorr.training.batches import StoredViews
+from spherecorr.training.batches import StoredCrops
 from spherecorr.training.fit import Trainer, fit
 from spherecorr.training.settings import LossWeights, TrainSettings
 
@@ -140,7 +140,7 @@ SCORES = ("median_angle", "wrong_side", "wrong_end", "pck", "kap", "symmetric", 
 
 
 def train(
-    row: Row, data: StoredViews, sphere: SphereSettings, steps: int, seed: int, run: Path, device: str
+    row: Row, data: StoredCrops, sphere: SphereSettings, steps: int, seed: int, run: Path, device: str
 ) -> SphereMapper:
     """Train a row's stages, or go on with them, or load what is finished."""
     if not row.elevation:
@@ -207,7 +207,7 @@ def parse() -> argparse.Namespace:
     text = f"{__doc__}\nrows:\n{rows}"
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("renders", type=Path, help="folder of `spherecorr render`; its split `trn` is in the store")
-    parser.add_argument("--store", type=Path, required=True, help="training views, with labels")
+    parser.add_argument("--store", type=Path, required=True, help="training crops, with labels")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--features", type=Path, help="keep features of held-out pairs here (default: nowhere)")
     parser.add_argument("--split", default="val", help="that is scored (default: %(default)s)")
@@ -228,7 +228,7 @@ def main() -> None:
     options = parse()
     store = FeatureStore(options.store)
     made, backbone = store.settings, load_backbone(store.settings.source, device=options.device)
-    data = StoredViews(store, SPair71k(options.renders).images("trn"), device=pick_device(options.device))
+    data = StoredCrops(store, SPair71k(options.renders).images("trn"), device=pick_device(options.device))
     sphere = SphereSettings(made.source.dim, source=made.source, resolution=made.resolution, alpha=options.alpha)
     with features_folder(options) as folder:
         held = open_split(options.renders, options.split, backbone, made.resolution, folder, options.limit)

@@ -7,9 +7,9 @@ r"""Calibrate the app's flags "not visible" and "likely symmetric mistake" of a 
 Every keypoint that a source shows is matched as the app does it, within the target's foreground. A flag is right if
 
 - "not visible": the target does not show the keypoint;
-- "likely symmetric mistake": the raw match lies within 0.1 of the box of the keypoint's mirror twin, and nearer to it
-  than to the keypoint (where the target hides the keypoint, the twin alone decides). Beside it stands whether the raw
-  match is wrong at all, which it also is where the target hides the keypoint.
+- "likely symmetric mistake": the raw match lies within 0.1 of the box of the mirrored keypoint, and nearer to it
+  than to the keypoint (the mirrored one alone decides where the target hides the keypoint). Beside it stands
+  whether the raw match is wrong at all, which it also is where the target hides the keypoint.
 
 The rule: of 10, 15, ... 90 degrees the threshold of the highest F1 on `val`, the smallest of equals: `visible_angle`
 and `mirror_angle`, for a sphere that was taught true directions. What `symmetric_angle` would do in the place of
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from held_out import HeldOut, features_folder, open_models, open_split, parser_for, rounded
 
-from spherecorr.data.records import PairRecord, twin_name
+from spherecorr.data.records import PairRecord, mirrored_name
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.features import FeatureMap, estimate_foreground
 from spherecorr.matching import Ranked, View, match_views, mirror_angles, nearer_mirror
@@ -63,10 +63,10 @@ def judge(pair: PairRecord, names: list[str], ranked: Ranked) -> tuple[np.ndarra
     """Whether the keypoints are hidden in the target, their best matches symmetric mistakes, and wrong."""
     shown = {name: point for name, point in pair.target.keypoints.items() if point}
     truth = np.array([shown.get(name, HIDDEN) for name in names])
-    twin = np.array([shown.get(twin_name(name), HIDDEN) for name in names])
+    twin = np.array([shown.get(mirrored_name(name), HIDDEN) for name in names])
     found, pixels = ranked.xy[:, 0], 0.1 * pair.target.longer_side
-    error, twin_error = (np.linalg.norm(found - place, axis=1) for place in (truth, twin))
-    return np.isnan(truth[:, 0]), symmetric_mistake(error, twin_error, pixels), ~correct(error, pixels)
+    error, mirrored_error = (np.linalg.norm(found - place, axis=1) for place in (truth, twin))
+    return np.isnan(truth[:, 0]), symmetric_mistake(error, mirrored_error, pixels), ~correct(error, pixels)
 
 
 def match_all(

@@ -5,9 +5,9 @@ r"""Choose the app's example pairs by measurement, and write `examples/`.
     python benchmarks/choose_examples.py renders --categories car horse aeroplane bus cow dog
 
 Matching goes as in the app, within the foreground. Of each category's pairs it takes the one where most keypoints, up
-to three, are taken for their mirror twin by raw features and found by the sphere and by both together; of those the one
-where both together find most. The examples are therefore clear cases, not typical ones; what is typical stands in the
-model card.
+to three, are taken for their mirrored keypoint by raw features and found by the sphere and by both together; of those
+the one where both together find most. The examples are therefore clear cases, not typical ones; what is typical
+stands in the model card.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from spherecorr.backbones import load_backbone
-from spherecorr.data.records import PairRecord, twin_name
+from spherecorr.data.records import PairRecord, mirrored_name
 from spherecorr.data.spair import SPair71k
 from spherecorr.features import FeatureMap
 from spherecorr.files import write_atomic
@@ -41,13 +41,13 @@ def view(features: FeatureMap, sphere: SphereMapper) -> View:
 def judge(pair: PairRecord, result: MatchResult, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Per keypoint: taken for its twin by raw features and found by sphere and fusion; wrong by fusion."""
     truth = np.array([pair.target.keypoints[name] for name in names])
-    twin = np.array([pair.target.keypoints.get(twin_name(name) or "") or (np.nan, np.nan) for name in names])
+    twin = np.array([pair.target.keypoints.get(mirrored_name(name) or "") or (np.nan, np.nan) for name in names])
     pixels = 0.1 * pair.target.longer_side
-    error, twin_error = (np.linalg.norm(result.raw.xy[:, 0] - place, axis=1) for place in (truth, twin))
+    error, mirrored_error = (np.linalg.norm(result.raw.xy[:, 0] - place, axis=1) for place in (truth, twin))
     by_sphere, by_both = (
         correct(np.linalg.norm(ranked.xy[:, 0] - truth, axis=1), pixels) for ranked in (result.sphere, result.fused)
     )
-    return symmetric_mistake(error, twin_error, pixels) & by_sphere & by_both, ~by_both
+    return symmetric_mistake(error, mirrored_error, pixels) & by_sphere & by_both, ~by_both
 
 
 def describe(pair: PairRecord, names: list[str], mended: np.ndarray, wrong: np.ndarray) -> dict:

@@ -4,8 +4,8 @@ r"""Does a sphere know the viewpoint in photographs? ETH-80's cars, cows, dogs a
     python benchmarks/eth80.py data/eth80 --features data/features/eth80 --finetune 800 --out data/eth80-runs \
         --renders renders --store data/features/renders-trn
 
-An image's azimuth is taken to be that of the training view of its category whose mean direction over the object is
-nearest (`viewpoint.mean_direction`); this needs no frame common to all. Views from straight above have no azimuth and
+An image's azimuth is taken to be that of the training crop of its category whose mean direction over the object is
+nearest (`viewpoint.mean_direction`); this needs no frame common to all. Crops from straight above have no azimuth and
 are left out, as in `viewpoint`; the other 40 of an instance all count. Instances are counted by name within their
 category, and fold k of 3 holds out every third from the k-th on (of 7: 3, 2 and 2); each image is asked once over the
 folds, and the errors of all are pooled. Rows:
@@ -45,7 +45,7 @@ from spherecorr.geometry import mask_to_cells
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import StoreSettings
-from spherecorr.training.batches import JoinedViews, StoredViews
+from spherecorr.training.batches import JoinedCrops, StoredCrops
 from spherecorr.training.fit import fit
 from spherecorr.training.settings import LossWeights, TrainSettings
 
@@ -75,7 +75,7 @@ def split(images: Sequence[ImageRecord], fold: int) -> Fold:
 
 
 def errors(fold: Fold, vectors: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Image id -> degrees between the azimuth of each held-out image and that of its nearest training view."""
+    """Image id -> degrees between the azimuth of each held-out image and that of its nearest training crop."""
     found = {}
     for image in fold.test:
         theirs = [other for other in fold.train if other.category == image.category]
@@ -107,7 +107,7 @@ def raw_means(images: Sequence[ImageRecord], features: Mapping[str, FeatureMap])
 
 def store_mirrored(images: list[ImageRecord], backbone: Backbone, resolution: int, folder: Path) -> FeatureStore:
     """Every photograph and its mirror image, with labels."""
-    settings = StoreSettings(backbone.source, resolution, views=2, mirrored=True, labels=True)
+    settings = StoreSettings(backbone.source, resolution, crops=2, mirrored=True, labels=True)
     return extract(images, backbone, settings, folder)
 
 
@@ -118,10 +118,10 @@ def finetune(
     renders = SPair71k(options.renders).images("trn")
     names = sorted({image.category for image in (*renders, *photos)})
     times = max(1, round(options.photos / (1 - options.photos) * len(renders) / len(photos)))
-    data = JoinedViews(
+    data = JoinedCrops(
         [
-            StoredViews(FeatureStore(options.store), renders, names),
-            StoredViews(store, list(photos) * times, names),
+            StoredCrops(FeatureStore(options.store), renders, names),
+            StoredCrops(store, list(photos) * times, names),
         ]
     )
     settings = TrainSettings(
@@ -198,7 +198,7 @@ def main() -> None:
         row: [text for of in by.values() for text in (f"{of['median']:.1f}", percent(of["above 90"]))]
         for row, by in figures.items()
     }
-    table = Table("ETH-80: azimuth of the nearest training view", ("", *columns), [[k, *v] for k, v in cells.items()])
+    table = Table("ETH-80: azimuth of the nearest training crop", ("", *columns), [[k, *v] for k, v in cells.items()])
     print(table.markdown() + "\n")
     about = {"sphere": options.sphere, "backbone": backbone.source.backbone, "folds": options.folds}
     print(json.dumps(rounded(about | {"steps": options.finetune, "figures": figures})))

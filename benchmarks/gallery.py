@@ -7,7 +7,7 @@ Pairs are spread evenly over the split, and so over its categories. Each becomes
 - above: the target with the true places of the keypoints, the joint PCA of both images' features, both sphere maps;
 - below: the source with its keypoints, and the target with the raw, sphere and fused matches; a line leads from each
   match to the true place, and what is far off has a long one. The captions count the matches within 0.1 of the box
-  and those that took the mirror twin.
+  and those that took the mirrored keypoint.
 
 Matching is that of the app, within the target's foreground. At most `--points` keypoints that both images show are
 drawn. Prints a Markdown table of the counts.
@@ -104,7 +104,7 @@ def picture_of(pair: PairRecord, held: HeldOut, mapper: SphereMapper, count: int
 
 
 def count_matches(pair: PairRecord, names: list[str], ranked: Ranked) -> tuple[int, int]:
-    """How many best matches are right, and how many took the mirror twin."""
+    """How many best matches are right, and how many took the mirrored keypoint."""
     _, mirrored, wrong = judge(pair, names, ranked)
     return int((~wrong).sum()), int(mirrored.sum())
 

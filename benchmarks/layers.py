@@ -5,7 +5,7 @@ r"""What would other layers of `mini`, or several together, be worth to a sphere
     python benchmarks/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
         --layers 3,5,7
 
-For every list of layers a mapper of the ablation's base shape is trained with Muon, on the same views and for the same
+For every list of layers a mapper of the ablation's base shape is trained with Muon, on the same crops and for the same
 steps. The tokens of all layers are stored once; each layer is scaled to the deviation of the last one. Prints Markdown.
 """
 
@@ -31,7 +31,7 @@ from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store_settings import StoreSettings
-from spherecorr.training.batches import Batch, StoredViews
+from spherecorr.training.batches import Batch, StoredCrops
 from spherecorr.training.fit import fit
 from spherecorr.training.settings import TrainSettings
 
@@ -51,15 +51,15 @@ class SeveralLayers(Backbone):
         return torch.cat(maps, dim=1)
 
 
-class SomeChannels(StoredViews):
-    """Stored views of which some channels are taken, each with a factor."""
+class SomeChannels(StoredCrops):
+    """Stored crops of which some channels are taken, each with a factor."""
 
     def __init__(self, *arguments, channels: Tensor, factors: Tensor):
         super().__init__(*arguments)
         self.channels, self.factors, self.feature_dim = channels, factors, len(channels)
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
-        """See `StoredViews`."""
+        """See `StoredCrops`."""
         batch = super().batch(images, seeds)
         return replace(batch, features=batch.features[..., self.channels] * self.factors)
 

@@ -11,7 +11,7 @@ Three ways to make a step (mapper, prototypes, the paper's four losses, Adam) fr
 Rounds alternate between the three. Prints medians and ranges in milliseconds, ratios to the loop, the time of each
 part, peak memory (each in a process of its own; on a CPU it needs Linux), and the time that the matrix products alone
 would take at this machine's measured speed. On a GPU the batch is 64, D is 768, the precision bf16, and the time of a
-SPair-sized run (1,000 images x 10 views x 200 epochs) is projected.
+SPair-sized run (1,000 images x 10 crops x 200 epochs) is projected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from spherecorr.sphere.losses import (
 from spherecorr.sphere.mapper import SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.training.batches import Annotations, TensorViews
+from spherecorr.training.batches import Annotations, TensorCrops
 from spherecorr.training.fit import Trainer
 from spherecorr.training.settings import LossWeights, preset
 
@@ -54,7 +54,7 @@ SPAIR_IMAGES = 1000 * 10 * 200
 WAYS = ("loop", "all patches", "fast")
 
 
-def make_views(options: argparse.Namespace) -> TensorViews:
+def make_views(options: argparse.Namespace) -> TensorCrops:
     """Random features; the foreground is a disc in the middle."""
     generator = torch.Generator().manual_seed(0)
     side, images = math.isqrt(options.tokens), 2 * options.batch
@@ -71,7 +71,7 @@ def make_views(options: argparse.Namespace) -> TensorViews:
         tuple(map(str, range(CATEGORIES))),
     )
     features = torch.randn(images, 1, side**2, options.dim, generator=generator).half()
-    return TensorViews(features.to(options.device), labels.to(options.device), known, (side, side))
+    return TensorCrops(features.to(options.device), labels.to(options.device), known, (side, side))
 
 
 # The loop
@@ -117,7 +117,7 @@ class PublicPrototypes(nn.Module):
 class Loop:
     """The paper's training step, image by image."""
 
-    def __init__(self, data: TensorViews, options: argparse.Namespace):
+    def __init__(self, data: TensorCrops, options: argparse.Namespace):
         torch.manual_seed(0)
         self.data, self.options = data, options
         self.mapper = SphereMapper(SphereSettings(options.dim)).to(options.device)
@@ -186,7 +186,7 @@ class Loop:
 # Measuring
 
 
-def make_way(name: str, data: TensorViews, options: argparse.Namespace) -> Callable[[], None]:
+def make_way(name: str, data: TensorCrops, options: argparse.Namespace) -> Callable[[], None]:
     """A function that makes one step."""
     if name == "loop":
         return Loop(data, options).train_step

@@ -1,4 +1,4 @@
-"""What a view for training shows: the part that is cut from a picture, and what each of its cells is taught."""
+"""What a crop for training shows: the part that is cut from a picture, and what each of its cells is taught."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_picture(record: ImageRecord, labels: bool) -> Picture:
 
 
 def crop_box(size: tuple[int, int], crop: Crop, smallest: float, rng: np.random.Generator) -> Box:
-    """Draw the part of a picture that a view shows.
+    """Draw the part of a picture that a crop shows.
 
     Args:
         size: (width, height) of the picture in pixels.
@@ -78,7 +78,7 @@ def crop_box(size: tuple[int, int], crop: Crop, smallest: float, rng: np.random.
             rectangle (public training code): its share of the area is drawn from 0.5..1.5, the logarithm of its ratio
             of sides from 3/4..4/3, both uniformly, until it fits into the picture.
         smallest: see "square".
-        rng: source of chance.
+        rng: random generator.
 
     Returns:
         (left, top, right, bottom) in pixels.

@@ -62,7 +62,7 @@ def extract(
         backbone: frozen.
         settings: what to store.
         folder: of the store.
-        batch: views in a forward pass; all views of an image share one.
+        batch: crops in a forward pass; all crops of an image share one.
         progress: wraps the images that are left to do, to show progress.
 
     Returns:
@@ -95,29 +95,29 @@ def extract(
 
 def size_on_disk(records: Sequence[ImageRecord], settings: StoreSettings) -> int:
     """Bytes that the arrays of a store take."""
-    tokens = sum(settings.views * math.prod(settings.frame(record.size).grid) for record in records)
+    tokens = sum(settings.crops * math.prod(settings.frame(record.size).grid) for record in records)
     return tokens * 2 * (settings.source.dim + LABELS * settings.labels)
 
 
-def cut_views(
+def cut_crops(
     record: ImageRecord, settings: StoreSettings, rng: np.random.Generator, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draw the views of one image.
+    """Draw the crops of one image.
 
     Args:
         record: the image.
-        settings: how many views, and what they show.
-        rng: source of chance.
-        first: number of the first view; with `settings.mirrored` those of odd numbers are mirrored.
+        settings: how many crops, and what they show.
+        rng: random generator.
+        first: number of the first crop; with `settings.mirrored` those of odd numbers are mirrored.
 
     Returns:
         The model's inputs, uint8 `[V, height, width, 3]`, and with labels float16 `[V, N, 5]`, else None.
     """
     picture = read_picture(record, settings.labels)
     inputs, labels = [], []
-    for view in range(first, first + settings.views):
+    for crop in range(first, first + settings.crops):
         part = picture.cut(crop_box(picture.image.size, settings.crop, settings.smallest_crop, rng))
-        if settings.mirrored and view % 2:
+        if settings.mirrored and crop % 2:
             part = part.mirrored()
         framing = settings.frame(part.image.size)
         inputs.append(frame_image(part.image, framing))
@@ -130,15 +130,15 @@ def _describe(records: Sequence[ImageRecord], settings: StoreSettings) -> dict[s
     """The index of the store to be made."""
     if not records:
         raise StoreError("There are no images to compute features of.")
-    if settings.mirrored and settings.views < 2:
-        raise StoreError("Every other view is to be mirrored, and there is one view; ask for --views 2 or more.")
+    if settings.mirrored and settings.crops < 2:
+        raise StoreError("Every other crop is to be mirrored, and there is one crop; ask for --crops 2 or more.")
     images, first = [], 0
     for record in records:
         if settings.labels and record.mask is None:
             raise DatasetError(f"'{record.path}' has no mask; training needs one for every image.")
         framing = settings.frame(record.size)
         images.append({"id": record.id, "first": first, "framing": asdict(framing)})
-        first += settings.views * math.prod(framing.grid)
+        first += settings.crops * math.prod(framing.grid)
     [(most, times)] = Counter(record.id for record in records).most_common(1)
     if times > 1:
         raise StoreError(f"The image '{most}' is listed {times} times; each is stored once.")
@@ -198,7 +198,7 @@ class _Unfinished:
         return sorted(range(len(self.images)), key=self.grid)[self.done :]
 
     def grid(self, i: int) -> list[int]:
-        """(columns, rows) of an image's views."""
+        """(columns, rows) of an image's crops."""
         return self.images[i]["framing"]["grid"]
 
     def write(self, batch: list[int], features: np.ndarray, labels: list[np.ndarray | None]) -> None:
@@ -232,17 +232,17 @@ def _fill(
 ) -> None:
     """Compute what is missing, batch by batch."""
     settings, left = store.settings, store.left()
-    ends = _batch_ends(left, store.grid, max(1, batch // settings.views))
+    ends = _batch_ends(left, store.grid, max(1, batch // settings.crops))
 
     def cut(i: int) -> tuple[np.ndarray, np.ndarray | None]:
-        # Each image has its own source of chance, so that its crops do not depend on what was done before.
-        return cut_views(records[i], settings, np.random.default_rng((settings.seed, i)))
+        # Each image has its own random generator, so that its crops do not depend on what was done before.
+        return cut_crops(records[i], settings, np.random.default_rng((settings.seed, i)))
 
     waiting: list[tuple[int, np.ndarray, np.ndarray | None]] = []
     try:
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-            for i, views in zip(progress(left), _ahead(pool, cut, left, 2 * batch), strict=True):
-                waiting.append((i, *views))
+            for i, crops in zip(progress(left), _ahead(pool, cut, left, 2 * batch), strict=True):
+                waiting.append((i, *crops))
                 if i in ends:
                     images, inputs, labels = (list(column) for column in zip(*waiting, strict=True))
                     tokens = _tokens(backbone, np.concatenate(inputs))

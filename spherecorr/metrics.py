@@ -1,4 +1,4 @@
-"""Is a match right? PCK, KAP, and the mistake this project is about: the mirror twin taken for the part."""
+"""Is a match right? PCK, KAP, and the mistake this project is about: the mirrored keypoint taken for the part."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def correct(error: np.ndarray, threshold: np.ndarray | float, inclusive: bool = 
 
 
 def symmetric_mistake(
-    error: np.ndarray, twin_error: np.ndarray, threshold: np.ndarray | float, inclusive: bool = False
+    error: np.ndarray, mirrored_error: np.ndarray, threshold: np.ndarray | float, inclusive: bool = False
 ) -> np.ndarray:
-    """The match is within the threshold of the keypoint's mirror twin, and nearer to it than to the keypoint.
+    """The match is within the threshold of the mirrored keypoint, and nearer to it than to the keypoint.
 
     Args:
-        error: pixels between match and keypoint; NaN where the keypoint is hidden, then only the twin decides.
-        twin_error: pixels between match and twin; NaN where the twin is hidden or there is none.
+        error: pixels between match and keypoint; NaN where the keypoint is hidden, then only the mirrored one decides.
+        mirrored_error: pixels between match and mirrored keypoint; NaN where that is hidden or there is none.
         threshold: pixels.
         inclusive: exactly at the threshold is within it too.
     """
-    return correct(twin_error, threshold, inclusive) & ~(error <= twin_error)
+    return correct(mirrored_error, threshold, inclusive) & ~(error <= mirrored_error)
 
 
 @dataclass(frozen=True)

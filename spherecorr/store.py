@@ -1,6 +1,6 @@
 """Features on disk: a memory map of patch tokens, and an index that says what they are.
 
-A store is a folder with `features.npy` (float16 `[T, D]`, the tokens of all images and views one after the other),
+A store is a folder with `features.npy` (float16 `[T, D]`, the tokens of all images and crops one after the other),
 `labels.npy` if it is meant for training (float16 `[T, 5]`, see `crops.cell_labels`) and `index.json`. It is written by
 `extraction.extract`, and lies in `FOLDER.partial` until it is whole.
 """
@@ -35,7 +35,7 @@ class FeatureStore(Mapping[str, FeatureMap]):
         folder: where it lies.
         settings: what it was made with.
         ids: of the images, in order.
-        features: float16 `[T, D]` on the memory map: the tokens by image, view and cell, in this order.
+        features: float16 `[T, D]` on the memory map: the tokens by image, crop and cell, in this order.
         labels: float16 `[T, 5]` likewise, see `crops.cell_labels`; None if the store holds none.
 
     Raises:
@@ -77,11 +77,11 @@ class FeatureStore(Mapping[str, FeatureMap]):
         features = torch.from_numpy(self.tokens(image_id)).T.unflatten(1, (rows, columns))
         return FeatureMap(features, framing, self.settings.source)
 
-    def tokens(self, image_id: str, view: int = 0) -> np.ndarray:
-        """Float16 `[H * W, D]` of a view, row by row, on the memory map."""
+    def tokens(self, image_id: str, crop: int = 0) -> np.ndarray:
+        """Float16 `[H * W, D]` of a crop, row by row, on the memory map."""
         image = self._images[image_id]
         columns, rows = image["framing"]["grid"]
-        first = image["first"] + view * rows * columns
+        first = image["first"] + crop * rows * columns
         return self.features[first : first + rows * columns]
 
 

@@ -26,11 +26,11 @@ class StoreSettings:
         source: model and tokens.
         resolution: long side of the model's input in pixels.
         framing: of whole pictures: "pad" to a square, or "fit", which keeps the aspect ratio.
-        views: of each picture.
-        crop: what a view shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
+        crops: of each picture.
+        crop: what a crop shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
             square; see `crops.crop_box`.
         smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
-        mirrored: every other view, from the second on, is the mirror image of its crop, labels and azimuth likewise;
+        mirrored: every other crop, from the second on, is the mirror image of its crop, labels and azimuth likewise;
             for categories whose objects are their own mirror images.
         labels: also store what training needs to know of each cell.
         seed: of the crops.
@@ -39,7 +39,7 @@ class StoreSettings:
     source: FeatureSource
     resolution: int
     framing: Literal["pad", "fit"] = "pad"
-    views: int = 1
+    crops: int = 1
     crop: Crop = "whole"
     smallest_crop: float = 1.0
     mirrored: bool = False
@@ -51,10 +51,10 @@ class StoreSettings:
             raise StoreError(
                 f"Resolution {self.resolution} is smaller than one patch, which has {self.source.patch} pixels."
             )
-        if self.views < 1 or (self.views > 1 + self.mirrored and self.crop == "whole"):
-            raise StoreError("A picture has one view or more; several differ only with the crop 'square' or 'resized'.")
+        if self.crops < 1 or (self.crops > 1 + self.mirrored and self.crop == "whole"):
+            raise StoreError("A picture has one crop or more; several differ only with the crop 'square' or 'resized'.")
         if self.mirrored and not self.labels:
-            raise StoreError("Mirrored views are for training; they go with labels.")
+            raise StoreError("Mirrored crops are for training; they go with labels.")
         if not 0 < self.smallest_crop <= 1:
             raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
         if self.framing == "fit" and (self.labels or self.crop != "whole"):
@@ -62,7 +62,7 @@ class StoreSettings:
         self.frame((self.resolution, self.resolution))  # refuses a resolution that is no multiple of the patch
 
     def frame(self, size: tuple[int, int]) -> Framing:
-        """How a view of (width, height) pixels becomes a grid of cells."""
+        """How a crop of (width, height) pixels becomes a grid of cells."""
         from spherecorr.geometry import pad_to_square, resize_to_fit, stretch_to_square
 
         frame = {"fit": resize_to_fit, "pad": pad_to_square}[self.framing]

@@ -9,7 +9,7 @@ import pytest
 
 from spherecorr.data.ap10k import AP10K, KEYPOINTS
 from spherecorr.data.pairing import draw
-from spherecorr.data.records import DatasetError, twin_name
+from spherecorr.data.records import DatasetError, mirrored_name
 
 FAMILIES = {"fox": "Canidae", "wolf": "Canidae", "cow": "Bovidae"}
 
@@ -38,7 +38,7 @@ def test_ap10k_divides_every_species_anew(tmp_path):
     (image, *_) = data.images("test")
     assert image.box == (1, 2, 31, 42) and image.path == tmp_path / "data" / f"{image.path.stem}.jpg"
     assert image.keypoints["left_eye"] is None and image.keypoints["right_back_paw"] == (16, 32)
-    assert len(KEYPOINTS) == 17 and sum(twin_name(name) in KEYPOINTS for name in KEYPOINTS) == 14
+    assert len(KEYPOINTS) == 17 and sum(mirrored_name(name) in KEYPOINTS for name in KEYPOINTS) == 14
 
 
 def test_ap10k_pairs_within_and_across_species(tmp_path):

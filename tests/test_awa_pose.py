@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from spherecorr.data.awa_pose import KEYPOINTS, AwaPose, meant_by, read_animals
-from spherecorr.data.records import DatasetError, twin_name
+from spherecorr.data.records import DatasetError, mirrored_name
 
 SHOWN = {"nose": [10.0, 20.0], "left_eye": [12.5, 18.0], "right_eye": [8.0, 18.0]}
 
@@ -52,11 +52,11 @@ def test_images_are_those_with_one_animal_and_a_box(tree):
 
 
 def test_every_left_keypoint_has_a_right_twin():
-    assert twin_name("front_left_paw") == "front_right_paw" and twin_name("mouth_end_right") == "mouth_end_left"
+    assert mirrored_name("front_left_paw") == "front_right_paw" and mirrored_name("mouth_end_right") == "mouth_end_left"
     sided = [name for name in KEYPOINTS if "left" in name or "right" in name]
-    assert len(sided) == 26 and all(twin_name(twin_name(name)) == name for name in sided)
-    assert {twin_name(name) for name in sided} == set(sided)
-    assert all(twin_name(name) is None for name in KEYPOINTS if name not in sided)
+    assert len(sided) == 26 and all(mirrored_name(mirrored_name(name)) == name for name in sided)
+    assert {mirrored_name(name) for name in sided} == set(sided)
+    assert all(mirrored_name(name) is None for name in KEYPOINTS if name not in sided)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What training takes: crops that keep picture and labels together, labels that lie on the picture, views by seed."""
+"""What training takes: crops that keep picture and labels together, labels that lie on the picture, crops by seed."""
 
 import math
 from dataclasses import replace
@@ -22,7 +22,7 @@ from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import StoreError, StoreSettings
-from spherecorr.training.batches import Annotations, JoinedViews, LiveViews, StoredViews, TensorViews, annotations, fits
+from spherecorr.training.batches import Annotations, JoinedCrops, LiveCrops, StoredCrops, TensorCrops, annotations, fits
 
 RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)
@@ -67,16 +67,16 @@ def painted(folder, size=(96, 96), mask=None) -> ImageRecord:
     )  # fmt: skip
 
 
-def live(record: ImageRecord, **options) -> LiveViews:
-    return LiveViews([record], MeanColour(), RESOLUTION, **options)
+def live(record: ImageRecord, **options) -> LiveCrops:
+    return LiveCrops([record], MeanColour(), RESOLUTION, **options)
 
 
-def draw(views, seed: int = 0):
+def draw(crops, seed: int = 0):
     """The batch of the first image alone."""
-    return views.batch(torch.tensor([0]), torch.tensor([seed]))
+    return crops.batch(torch.tensor([0]), torch.tensor([seed]))
 
 
-# What a view shows
+# What a crop shows
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (400, 400), (900, 200)])
@@ -113,9 +113,9 @@ def test_a_picture_that_no_crop_fits_is_cut_in_its_middle():
 def test_crops_cut_picture_mask_and_surface_alike(tmp_path, crop):
     mask = np.zeros((96, 128), np.uint8)
     mask[:, :64] = 255
-    views = live(painted(tmp_path, size=(128, 96), mask=mask), crop=crop, smallest_crop=0.4)
-    drawn = [draw(views, seed) for seed in range(8)]
-    assert torch.equal(drawn[0].features, draw(views, 0).features)
+    crops = live(painted(tmp_path, size=(128, 96), mask=mask), crop=crop, smallest_crop=0.4)
+    drawn = [draw(crops, seed) for seed in range(8)]
+    assert torch.equal(drawn[0].features, draw(crops, 0).features)
     assert len({float(batch.features[0, 0, 0]) for batch in drawn}) == 8
     for batch in drawn:
         colours, inside = batch.features[0], batch.mask[0]
@@ -133,8 +133,8 @@ def test_crops_cut_picture_mask_and_surface_alike(tmp_path, crop):
 def test_a_view_without_foreground_is_kept(tmp_path):
     mask = np.zeros((96, 96), np.uint8)
     mask[:4, :4] = 255
-    views = live(painted(tmp_path, mask=mask), crop="square", smallest_crop=0.3)
-    drawn = [draw(views, seed) for seed in range(20)]
+    crops = live(painted(tmp_path, mask=mask), crop="square", smallest_crop=0.3)
+    drawn = [draw(crops, seed) for seed in range(20)]
     empty = [batch for batch in drawn if batch.background.all()]
     assert 0 < len(empty) < len(drawn)
     assert not any(batch.mask.any() or batch.directions.any() for batch in empty)
@@ -142,8 +142,8 @@ def test_a_view_without_foreground_is_kept(tmp_path):
 
 def test_odd_views_are_mirror_images_seen_from_the_other_side(tmp_path):
     record = replace(painted(tmp_path), azimuth=30.0, elevation=20.0)
-    views = live(record, crop="whole", mirrored=True)
-    plain, mirrored = draw(views, seed=4), draw(views, seed=5)
+    crops = live(record, crop="whole", mirrored=True)
+    plain, mirrored = draw(crops, seed=4), draw(crops, seed=5)
     for name, signs in (("features", 1), ("mask", 1), ("background", 1), ("directions", [1, -1, 1])):
         grid = getattr(plain, name).unflatten(1, (CELLS, CELLS))
         expected = grid.flip(2).flatten(1, 2)  # columns
@@ -169,12 +169,12 @@ def test_a_mirrored_render_is_a_render_from_the_other_side(renders):
 
 
 def test_labels_of_some_renders(renders, backbone):
-    views = LiveViews(renders, backbone, RESOLUTION, crop="whole")
-    assert len(views) == 4 and views.grid == (CELLS, CELLS) and views.feature_dim == 32 and views.has_surface
-    assert views.categories == ("car", "dog")
-    batch = views.batch(torch.arange(4), SEEDS[:4])
+    crops = LiveCrops(renders, backbone, RESOLUTION, crop="whole")
+    assert len(crops) == 4 and crops.grid == (CELLS, CELLS) and crops.feature_dim == 32 and crops.has_surface
+    assert crops.categories == ("car", "dog")
+    batch = crops.batch(torch.arange(4), SEEDS[:4])
     assert batch.features.shape == (4, CELLS**2, 32) and batch.features.dtype == torch.float32
-    assert [views.categories[i] for i in batch.category] == [record.category for record in renders]
+    assert [crops.categories[i] for i in batch.category] == [record.category for record in renders]
     for i, record in enumerate(renders):
         feature_map = backbone(record.path, resolution=RESOLUTION, framing="pad")
         torch.testing.assert_close(batch.features[i], feature_map.tokens())
@@ -185,7 +185,7 @@ def test_labels_of_some_renders(renders, backbone):
 
 
 def test_directions_are_those_of_the_surface_under_each_cell(renders, backbone):
-    batch = LiveViews(renders, backbone, RESOLUTION, crop="whole").batch(torch.arange(4), SEEDS[:4])
+    batch = LiveCrops(renders, backbone, RESOLUTION, crop="whole").batch(torch.arange(4), SEEDS[:4])
     for i, record in enumerate(renders):
         inside = record.load_mask()
         surface = record.load_surface() * inside[..., None]
@@ -212,9 +212,9 @@ def test_patches_beside_the_object_are_neither_object_nor_background(tmp_path):
 
 
 def test_photographs_are_padded_and_have_no_directions(tmp_path):
-    views = live(replace(painted(tmp_path, size=(96, 48)), surface=None), crop="whole")
-    batch = draw(views)
-    assert not views.has_surface and not batch.directions.any()
+    crops = live(replace(painted(tmp_path, size=(96, 48)), surface=None), crop="whole")
+    batch = draw(crops)
+    assert not crops.has_surface and not batch.directions.any()
     # 24 pixels of padding above and below: a row and a half of cells, and half a cell is not more than half.
     inside = batch.mask[0].reshape(CELLS, CELLS)
     assert inside.any(dim=1).tolist() == [False, False, True, True, False, False]
@@ -238,20 +238,20 @@ def test_a_viewpoint_is_a_bin_or_degrees_with_or_without_elevation(tmp_path, vie
     assert batch.elevation.tolist() == pytest.approx([elevation], nan_ok=True)
 
 
-# Where views come from
+# Where crops come from
 
 
 def test_stored_views_are_what_was_stored(tmp_path, renders, backbone):
-    settings = StoreSettings(backbone.source, RESOLUTION, views=3, crop="resized", labels=True)
+    settings = StoreSettings(backbone.source, RESOLUTION, crops=3, crop="resized", labels=True)
     store = extract(renders, backbone, settings, tmp_path / "store")
-    views = StoredViews(store, renders[::-1])  # an order of its own
-    assert len(views) == 4 and views.grid == (CELLS, CELLS) and views.feature_dim == 32 and views.has_surface
+    crops = StoredCrops(store, renders[::-1])  # an order of its own
+    assert len(crops) == 4 and crops.grid == (CELLS, CELLS) and crops.feature_dim == 32 and crops.has_surface
     for seed in range(3):
-        batch = views.batch(torch.tensor([3, 0]), torch.tensor([seed, seed]))
+        batch = crops.batch(torch.tensor([3, 0]), torch.tensor([seed, seed]))
         for found, record in zip(batch.features, (renders[0], renders[3]), strict=True):
             assert torch.equal(found.half(), torch.from_numpy(store.tokens(record.id, seed)))
         assert batch.azimuth.tolist() == pytest.approx([renders[0].azimuth, renders[3].azimuth])
-    few = StoredViews(store, renders[1:2])
+    few = StoredCrops(store, renders[1:2])
     assert len(few) == 1 and few.categories == (renders[1].category,)
     assert torch.equal(draw(few, 1).features[0].half(), torch.from_numpy(store.tokens(renders[1].id, 1)))
 
@@ -263,27 +263,27 @@ def test_features_move_to_a_gpu_that_has_twice_their_room(monkeypatch):
 
 
 def test_whole_pictures_are_alike_stored_and_fresh(tmp_path, renders, backbone):
-    settings = StoreSettings(backbone.source, RESOLUTION, views=2, mirrored=True, labels=True)
-    stored = StoredViews(extract(renders, backbone, settings, tmp_path / "store"), renders)
-    fresh = LiveViews(renders, backbone, RESOLUTION, crop="whole", mirrored=True)
-    one, other = (vars(views.batch(torch.arange(4), SEEDS[:4])) for views in (stored, fresh))
+    settings = StoreSettings(backbone.source, RESOLUTION, crops=2, mirrored=True, labels=True)
+    stored = StoredCrops(extract(renders, backbone, settings, tmp_path / "store"), renders)
+    fresh = LiveCrops(renders, backbone, RESOLUTION, crop="whole", mirrored=True)
+    one, other = (vars(crops.batch(torch.arange(4), SEEDS[:4])) for crops in (stored, fresh))
     for name in one:
         # Features are stored in half precision.
         torch.testing.assert_close(one[name], other[name], atol=5e-3, rtol=1e-3, equal_nan=True)
 
 
 def test_a_seed_decides_its_own_view_alone(tmp_path, renders, backbone):
-    settings = StoreSettings(backbone.source, RESOLUTION, views=3, crop="resized", labels=True)
-    stored = StoredViews(extract(renders, backbone, settings, tmp_path / "store"), renders)
-    for views in (stored, LiveViews(renders, backbone, RESOLUTION)):
+    settings = StoreSettings(backbone.source, RESOLUTION, crops=3, crop="resized", labels=True)
+    stored = StoredCrops(extract(renders, backbone, settings, tmp_path / "store"), renders)
+    for crops in (stored, LiveCrops(renders, backbone, RESOLUTION)):
         images = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
-        whole = views.batch(images, SEEDS)
-        parts = [views.batch(images[part], SEEDS[part]) for part in (slice(0, 3), slice(3, 8))]
+        whole = crops.batch(images, SEEDS)
+        parts = [crops.batch(images[part], SEEDS[part]) for part in (slice(0, 3), slice(3, 8))]
         for name, value in vars(whole).items():
             joined = torch.cat([getattr(part, name) for part in parts])
             # A batch of another size sums in another order.
             torch.testing.assert_close(value, joined, equal_nan=True)
-        assert not torch.allclose(whole.features[0], whole.features[4])  # another view of the same image
+        assert not torch.allclose(whole.features[0], whole.features[4])  # another crop of the same image
 
 
 def test_views_from_tensors(tmp_path):
@@ -291,22 +291,22 @@ def test_views_from_tensors(tmp_path):
     features = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).half()
     labels = torch.zeros(2, 3, 4, 5).half()
     labels[..., 0], labels[0, :, 0, 1], labels[1, 2, 3, 4] = 0.7, 1, -1
-    views = TensorViews(features, labels, known, grid=(2, 2))
-    batch = views.batch(torch.tensor([1, 0]), torch.tensor([5, 3]))  # views 2 and 0 of three
+    crops = TensorCrops(features, labels, known, grid=(2, 2))
+    batch = crops.batch(torch.tensor([1, 0]), torch.tensor([5, 3]))  # crops 2 and 0 of three
     assert torch.equal(batch.features, features[[1, 0], [2, 0]].float())
     assert batch.mask.all() and batch.background.tolist() == [[False] * 4, [True, False, False, False]]
-    assert batch.directions[0, 3].tolist() == [0, 0, -1] and views.has_surface
+    assert batch.directions[0, 3].tolist() == [0, 0, -1] and crops.has_surface
 
 
-def made(count: int, first: float, **other) -> TensorViews:
-    """Images of one view and one patch, whose feature is the image's number."""
+def made(count: int, first: float, **other) -> TensorCrops:
+    """Images of one crop and one patch, whose feature is the image's number."""
     known = Annotations(torch.zeros(count), torch.zeros(count), torch.zeros(count).long(), ("blob",))
     features, labels = torch.arange(first, first + count).view(count, 1, 1, 1), torch.zeros(count, 1, 1, 5)
-    return TensorViews(features, labels, **{"known": known, "grid": (1, 1), **other})
+    return TensorCrops(features, labels, **{"known": known, "grid": (1, 1), **other})
 
 
 def test_joined_views_follow_one_another():
-    joined = JoinedViews([made(2, 0.0), made(3, 2.0)])
+    joined = JoinedCrops([made(2, 0.0), made(3, 2.0)])
     images = torch.tensor([4, 0, 3, 1, 2, 0])
     assert len(joined) == 5 and (joined.categories, joined.grid, joined.feature_dim) == (("blob",), (1, 1), 1)
     assert torch.equal(joined.batch(images, SEEDS[:6]).features.flatten(), images.float())
@@ -314,16 +314,16 @@ def test_joined_views_follow_one_another():
 
 
 def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backbone):
-    settings = StoreSettings(backbone.source, RESOLUTION, views=3, crop="resized", labels=True)
-    whole = StoredViews(extract(renders, backbone, settings, tmp_path / "store"), renders)
+    settings = StoreSettings(backbone.source, RESOLUTION, crops=3, crop="resized", labels=True)
+    whole = StoredCrops(extract(renders, backbone, settings, tmp_path / "store"), renders)
     parts = [
-        StoredViews(FeatureStore(tmp_path / "store"), some, whole.categories) for some in (renders[:1], renders[1:])
+        StoredCrops(FeatureStore(tmp_path / "store"), some, whole.categories) for some in (renders[:1], renders[1:])
     ]
     images = torch.tensor([3, 1, 0, 2, 0])
-    joined = JoinedViews(parts)
+    joined = JoinedCrops(parts)
     for name, value in vars(joined.batch(images, SEEDS[:5])).items():
         assert torch.equal(value, getattr(whole.batch(images, SEEDS[:5]), name)), name
-    assert joined.has_surface and not JoinedViews([made(2, 0.0)]).has_surface
+    assert joined.has_surface and not JoinedCrops([made(2, 0.0)]).has_surface
 
 
 # What is refused
@@ -332,16 +332,16 @@ def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backb
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"grid": (1, 2)}, r"Views of different grid cannot be joined: \(1, 1\), \(1, 2\)"),
+        ({"grid": (1, 2)}, r"Crops of different grid cannot be joined: \(1, 1\), \(1, 2\)"),
         (
             {"known": Annotations(torch.zeros(2), torch.zeros(2), torch.zeros(2).long(), ("ball",))},
-            "Views of different categories cannot be joined",
+            "Crops of different categories cannot be joined",
         ),
     ],
 )
 def test_views_that_do_not_fit_together(change, message):
     with pytest.raises(SpherecorrError, match=message):
-        JoinedViews([made(2, 0.0), made(2, 2.0, **change)])
+        JoinedCrops([made(2, 0.0), made(2, 2.0, **change)])
 
 
 def test_mistakes_in_the_records(tmp_path):
@@ -355,33 +355,33 @@ def test_mistakes_in_the_records(tmp_path):
         with pytest.raises(DatasetError, match=message):
             live(replace(record, **change))
     with pytest.raises(DatasetError, match="There are no images to train on"):
-        LiveViews([], MeanColour(), RESOLUTION)
+        LiveCrops([], MeanColour(), RESOLUTION)
     with pytest.raises(DatasetError, match=r"picture\.png' is of the category 'blob', which is not trained; there are"):
         live(record, categories=("car", "dog"))
     with pytest.raises(SpherecorrError, match="The smallest crop is a share above 0 and at most 1; got 0"):
         live(record, smallest_crop=0)
     with pytest.raises(SpherecorrError, match="Resolution 100 is not a multiple of the patch size 16"):
-        LiveViews([record], MeanColour(), 100)
+        LiveCrops([record], MeanColour(), 100)
 
 
 def test_broken_masks_are_named(tmp_path):
-    views = live(painted(tmp_path))
+    crops = live(painted(tmp_path))
     Image.new("L", (95, 96)).save(tmp_path / "mask.png")
     with pytest.raises(DatasetError, match=r"mask\.png' has 95 x 96 pixels, its image 96 x 96"):
-        draw(views)
+        draw(crops)
     Image.new("L", (96, 96)).save(tmp_path / "mask.png")
     with pytest.raises(DatasetError, match=r"mask\.png' is empty: no pixel is above 0"):
-        draw(views)
+        draw(crops)
     (tmp_path / "mask.png").unlink()
     with pytest.raises(DatasetError, match=r"mask\.png' cannot be read as a picture"):
-        draw(views)
+        draw(crops)
 
 
 def test_stores_that_training_cannot_take(tmp_path, renders, backbone):
     plain = extract(renders, backbone, StoreSettings(backbone.source, RESOLUTION), tmp_path / "plain")
     with pytest.raises(StoreError, match=r"plain' has no labels for training; extract with --labels"):
-        StoredViews(plain, renders)
+        StoredCrops(plain, renders)
     settings = StoreSettings(backbone.source, RESOLUTION, labels=True)
     part = extract(renders[:3], backbone, settings, tmp_path / "part")
     with pytest.raises(StoreError, match=r"part' lacks '.*\.jpg'; extract it with all images"):
-        StoredViews(part, renders)
+        StoredCrops(part, renders)

@@ -365,7 +365,7 @@ def report_with(gains: dict[str, float]):
     pairs = {name: (name, (0,) * 100 + (50,) * 100) for name in gains}
     table = by_hand(pairs)
     right = np.concatenate([np.arange(200) < 100 + 2 * gain for gain in gains.values()])
-    double = {name: np.repeat(getattr(table, name), 2, axis=0) for name in ("twin_error", "nearest_own")}
+    double = {name: np.repeat(getattr(table, name), 2, axis=0) for name in ("mirrored_error", "nearest_own")}
     double |= {name: np.repeat(getattr(table, name), 2, axis=0) for name in ("kap_positive", "kap_negative")}
     errors = np.stack([table.error[0], np.where(right, 0.0, 50.0)])
     thresholds = (0.1, 0.05, 0.01)

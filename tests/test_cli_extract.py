@@ -69,12 +69,12 @@ def test_evaluation_wants_every_image_that_a_pair_shows(run, spair, tmp_path):
 
 
 def test_training_wants_the_sources_with_labels(run, spair, tmp_path):
-    options = ["--labels", "--crop", "resized", "--views", "3", "--seed", "5"]
+    options = ["--labels", "--crop", "resized", "--crops", "3", "--seed", "5"]
     assert run("spair", spair, "--split", "trn", *options)[0] == 0
     store = FeatureStore(tmp_path / "store")
     assert store.ids == tuple(record.id for record in SPair71k(spair).images("trn")) == ("car/a",)
     assert store.labels.shape == (3 * 16, 5) and (store.labels[:, 0] == 1).all()
-    assert (store.settings.crop, store.settings.views, store.settings.seed) == ("resized", 3, 5)
+    assert (store.settings.crop, store.settings.crops, store.settings.seed) == ("resized", 3, 5)
 
 
 def test_masks_of_another_folder_count(run, spair, tmp_path):
@@ -111,7 +111,7 @@ def test_the_same_command_again_opens_what_is_there(run, spair, tmp_path):
         ("spair", ["--split", "val"], "val.txt' is missing."),
         ("coco", [], "There is no dataset 'coco'"),
         ("spair", ["--split", "trn", "--resolution", "65"], "Resolution 65 is not a multiple of the patch size 16."),
-        ("spair", ["--split", "trn", "--views", "2"], "several differ only with the crop"),
+        ("spair", ["--split", "trn", "--crops", "2"], "several differ only with the crop"),
         ("spair", ["--split", "trn", "--backbone", "local-dir:nowhere"], "nowhere"),
     ],
 )

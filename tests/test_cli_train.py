@@ -110,7 +110,7 @@ def test_train_writes_a_sphere_that_tells_how_it_was_made(folder, run, tmp_path)
     assert config["training"]["weights"] == dataclasses.asdict(LossWeights(viewpoint=2, surface=1))
     assert (config["training"]["images"], config["training"]["steps"], config["training"]["seed"]) == (6, 60, 7)
     assert config["data"] == {
-        "names": ["renders"], "splits": ["trn"], "resolution": 64, "crop": "whole", "smallest_crop": 1.0, "views": 1,
+        "names": ["renders"], "splits": ["trn"], "resolution": 64, "crop": "whole", "smallest_crop": 1.0, "crops": 1,
         "mirrored": False, "live": False,
     }  # fmt: skip
     assert "spherecorr" in config["versions"] and "metrics" not in config
@@ -150,7 +150,7 @@ def test_held_out_pairs_choose_the_best(folder, run, tmp_path):
 
 def test_the_same_seed_trains_the_same_sphere(run, tmp_path):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        assert run("train", tmp_path / name, "--seed", seed, "--smallest-crop", "0.7", "--views", "2")[0] == 0
+        assert run("train", tmp_path / name, "--seed", seed, "--smallest-crop", "0.7", "--crops", "2")[0] == 0
     first, again, other = ((tmp_path / name / "last" / "model.safetensors").read_bytes() for name in "abc")
     assert first == again != other
 
@@ -186,7 +186,7 @@ def one_thread():
 
 
 def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_thread):
-    options = ["--views", "2", "--smallest-crop", "0.7", "--tokens", "10", "--weights", "surface=1,background=1"]
+    options = ["--crops", "2", "--smallest-crop", "0.7", "--tokens", "10", "--weights", "surface=1,background=1"]
     options += ["--val", "renders", str(folder / "renders"), "--object-odds", "3", "--optimiser", "muon"]
     options += ["--log-every", "5", "--save-every", "10", "--validate-every", "20"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -224,14 +224,14 @@ def test_two_processes_train_as_one(run, tmp_path, capsys):
 
 def test_training_takes_a_store_that_is_there(folder, run, tmp_path):
     teacher, store = f"local-dir:{folder / 'teacher'}", tmp_path / "store"
-    stored = ["--labels", "--crop", "square", "--views", "2", "--resolution", "64", "--device", "cpu"]
+    stored = ["--labels", "--crop", "square", "--crops", "2", "--resolution", "64", "--device", "cpu"]
     arguments = ["extract", "renders", str(folder / "renders"), "--split", "trn", "--backbone", teacher]
     assert main([*arguments, "--smallest-crop", "0.5", *stored, "--out", str(store)]) == 0
     assert run("train", tmp_path / "run", "--store", str(store))[0] == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["data"]["crop"] == "square" and config["data"]["views"] == 2
+    assert config["data"]["crop"] == "square" and config["data"]["crops"] == 2
     assert not (tmp_path / "run" / "features").exists()
-    code, _, error = run("train", tmp_path / "other", "--store", str(store), "--crop", "whole", "--views", "1")
+    code, _, error = run("train", tmp_path / "other", "--store", str(store), "--crop", "whole", "--crops", "1")
     assert code == 2 and "square" in error and not (tmp_path / "other").exists()
 
 
@@ -260,14 +260,14 @@ def test_a_small_dataset_may_have_more_views_than_the_first(folder, run, tmp_pat
     teacher, renders = f"local-dir:{folder / 'teacher'}", str(folder / "renders")
     cut = ["--labels", "--crop", "square", "--smallest-crop", "0.5", "--resolution", "64", "--device", "cpu"]
     stores = []
-    for views in ("1", "3"):
-        store = str(tmp_path / views)
-        extra = ["--views", views, "--seed", views, "--out", store]
+    for crops in ("1", "3"):
+        store = str(tmp_path / crops)
+        extra = ["--crops", crops, "--seed", crops, "--out", store]
         assert main(["extract", "renders", renders, "--split", "trn", "--backbone", teacher, *cut, *extra]) == 0
         stores += ["--store", store]
     assert run("train", tmp_path / "run", "--data", "renders", renders, *stores, "--steps", "5")[0] == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["training"]["images"] == 12 and config["data"]["views"] == 1
+    assert config["training"]["images"] == 12 and config["data"]["crops"] == 1
     whole = str(tmp_path / "whole")
     assert (
         main(
@@ -324,7 +324,7 @@ def test_a_trained_sphere_serves_the_match_command(folder, run, tmp_path, capsys
         ("train", ["--resolution", "100"], "Resolution 100 is not a multiple of the patch size 16."),
         ("train", ["--smallest-crop", "0"], "The smallest crop is a share above 0 and at most 1; got 0."),
         ("train", ["--steps", "0"], "Steps, batch, triplets and log_every are 1 or more"),
-        ("train", ["--store", "nowhere", "--views", "0"], "A picture has one view or more"),
+        ("train", ["--store", "nowhere", "--crops", "0"], "A picture has one crop or more"),
         ("train", ["--preset", "slow"], "invalid choice: 'slow'"),
         ("train", ["--device", "abacus"], "There is no device 'abacus' on this machine."),
         ("train", ["--positions", "image"], "invalid choice: 'image'"),

@@ -24,7 +24,7 @@ def two_similarities(**changes):
     fields = {
         "alphas": (0.0, 1.0),
         "error": np.stack([table.error[0], np.where(present, 0.0, NAN)]),
-        "twin_error": np.full((2, 6), NAN),
+        "mirrored_error": np.full((2, 6), NAN),
         "nearest_own": np.ones((2, 6), dtype=bool),
         "kap_positive": np.where(present, [[0.5] * 6, [0.9] * 6], NAN)[:, None, None],
         "kap_negative": np.array([[0.4, 0.7, 0.6, 0.1, 0.2, 0.3], [0.1] * 6])[:, None, None],

@@ -25,7 +25,7 @@ def test_every_keypoint_may_have_its_own_threshold():
 
 
 @pytest.mark.parametrize(
-    ("error", "twin_error", "expected"),
+    ("error", "mirrored_error", "expected"),
     [
         (30, 0, True),  # on the twin
         (0, 30, False),  # on the keypoint
@@ -38,8 +38,8 @@ def test_every_keypoint_may_have_its_own_threshold():
         (HIDDEN, HIDDEN, False),
     ],
 )
-def test_a_symmetric_mistake_is_on_the_twin_and_not_on_the_part(error, twin_error, expected):
-    assert symmetric_mistake(np.array([error]), np.array([twin_error]), 10.0).tolist() == [expected]
+def test_a_symmetric_mistake_is_on_the_twin_and_not_on_the_part(error, mirrored_error, expected):
+    assert symmetric_mistake(np.array([error]), np.array([mirrored_error]), 10.0).tolist() == [expected]
 
 
 def test_at_the_threshold_is_near_the_twin_only_if_inclusive():
@@ -48,5 +48,5 @@ def test_at_the_threshold_is_near_the_twin_only_if_inclusive():
 
 def test_what_is_correct_and_a_mistake_at_once_is_both():
     """With twins closer than the threshold a match can be within it of both: right by PCK, yet on the wrong part."""
-    error, twin_error = np.array([6.0]), np.array([2.0])
-    assert correct(error, 10.0).all() and symmetric_mistake(error, twin_error, 10.0).all()
+    error, mirrored_error = np.array([6.0]), np.array([2.0])
+    assert correct(error, 10.0).all() and symmetric_mistake(error, mirrored_error, 10.0).all()

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from spherecorr.data.records import twin_name
+from spherecorr.data.records import mirrored_name
 from spherecorr.errors import SpherecorrError
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
 from spherecorr.render.colours import Pattern
@@ -146,7 +146,7 @@ def test_every_object_is_sound(category):
         assert shape.faces.min() == 0 and shape.faces.max() == len(shape.vertices) - 1
         np.testing.assert_allclose(shape.vertices.max(axis=0)[[0, 2]], -shape.vertices.min(axis=0)[[0, 2]], atol=1e-12)
         pairs = [name for name in shape.keypoints if name.startswith("left_")]
-        assert len(pairs) >= 4 and all(twin_name(name) in shape.keypoints for name in pairs)
+        assert len(pairs) >= 4 and all(mirrored_name(name) in shape.keypoints for name in pairs)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -166,7 +166,7 @@ def test_left_is_left(category):
     for name, point in shape.keypoints.items():
         if not name.startswith("left_"):
             continue
-        twin = shape.keypoints[twin_name(name)]
+        twin = shape.keypoints[mirrored_name(name)]
         assert point[1] > twin[1]
         if category not in MOVING:
             np.testing.assert_allclose(point * [1, -1, 1], twin, atol=1e-12)

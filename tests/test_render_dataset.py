@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spherecorr.data.records import twin_name
+from spherecorr.data.records import mirrored_name
 from spherecorr.errors import SpherecorrError
 from spherecorr.render.dataset import render_dataset, render_object
 from spherecorr.render.objects import CATEGORIES, ProceduralObjects, keypoint_names, make_shape
@@ -99,7 +99,7 @@ def test_every_image_is_a_source_before_any_is_one_again(root):
 def test_keypoint_names_are_whole_and_fit_spairs_30_keys(category):
     names = keypoint_names(category)
     assert len(names) <= 30 and list(names) == sorted(names)
-    assert all(twin_name(name) in (None, *names) for name in names)
+    assert all(mirrored_name(name) in (None, *names) for name in names)
     for seed in range(100, 140):  # objects that the list was not made from
         assert set(make_shape(category, np.random.default_rng(seed)).keypoints) <= set(names)
 

@@ -9,7 +9,7 @@ import trimesh
 from PIL import Image
 
 from spherecorr.cli import main
-from spherecorr.data.records import twin_name
+from spherecorr.data.records import mirrored_name
 from spherecorr.data.spair import SPair71k
 from spherecorr.errors import SpherecorrError
 from spherecorr.render.dataset import render_dataset
@@ -109,7 +109,7 @@ def test_the_directions_say_what_they_are_called():
     assert directions["front"].tolist() == [1, 0, 0] and directions["left"].tolist() == [0, 1, 0]
     assert directions["rear_right_lower"].tolist() == [-1, -1, -1]
     for name, direction in directions.items():
-        assert directions[twin_name(name) or name].tolist() == (direction * [1, -1, 1]).tolist()
+        assert directions[mirrored_name(name) or name].tolist() == (direction * [1, -1, 1]).tolist()
 
 
 def test_a_direction_counts_only_where_its_mirror_image_meets_something_too(tmp_path):
@@ -178,7 +178,7 @@ def test_variations_differ_and_keep_the_canonical_surface(tmp_path):
         assert np.linalg.norm(shape.vertices, axis=1).max() == pytest.approx(1)
         np.testing.assert_allclose(shape.canonical, mesh.vertices, atol=1e-6)
         for name, point in shape.keypoints.items():
-            np.testing.assert_allclose(shape.keypoints[twin_name(name) or name], point * [1, -1, 1], atol=0.02)
+            np.testing.assert_allclose(shape.keypoints[mirrored_name(name) or name], point * [1, -1, 1], atol=0.02)
 
 
 def test_a_deformed_ball_shows_each_keypoint_at_its_own_direction(tmp_path):

@@ -44,7 +44,7 @@ def by_hand(pairs: dict[str, tuple], **changes) -> KeypointTable:
         "box_side": np.full(rows, 100.0),
         "image_side": np.full(rows, 300.0),
         "error": errors[None],
-        "twin_error": np.full((1, rows), NAN),
+        "mirrored_error": np.full((1, rows), NAN),
         "nearest_own": np.ones((1, rows), dtype=bool),
         "kap_positive": np.where(present, 0.9, NAN)[None, None, None],
         "kap_negative": np.full((1, 1, 1, rows), 0.2),
@@ -70,7 +70,7 @@ def random_table():
         present=present,
         geometry_aware=present & (generator.random(240) < 0.5),
         error=generator.gamma(2, 8, (3, 240)) + missing,
-        twin_error=generator.gamma(2, 20, (3, 240)) + missing + np.where(generator.random(240) < 0.5, 0, NAN),
+        mirrored_error=generator.gamma(2, 20, (3, 240)) + missing + np.where(generator.random(240) < 0.5, 0, NAN),
         nearest_own=generator.random((3, 240)) < 0.9,
         kap_positive=generator.random((3, 1, 2, 240)).round(1) + missing,  # rounded, so that many scores are equal
         kap_negative=generator.random((3, 1, 2, 240)).round(1),
@@ -118,7 +118,7 @@ def test_the_other_shares():
         {"a": ("car", (1, 2, 50, 60))},
         geometry_aware=np.array([True, False, True, False]),
         nearest_own=np.array([[True, False, True, True]]),
-        twin_error=np.array([[NAN, 90.0, 5.0, 20.0]]),
+        mirrored_error=np.array([[NAN, 90.0, 5.0, 20.0]]),
     )
     report = summarise(table, resamples=0)
     assert report.value("PCK-dagger", "raw") == 1 / 4  # the second is nearer to another keypoint
@@ -128,7 +128,7 @@ def test_the_other_shares():
 
 
 def test_a_match_near_both_is_no_symmetric_mistake():
-    table = by_hand({"a": ("car", (3,))}, twin_error=np.array([[4.0]]))
+    table = by_hand({"a": ("car", (3,))}, mirrored_error=np.array([[4.0]]))
     assert summarise(table, resamples=0).value("symmetric mistakes", "raw") == 0
 
 

@@ -56,7 +56,7 @@ def test_each_source_keypoint_has_a_row_with_its_errors():
     assert table.keypoint.tolist() == ["nose", "left_ear", "right_ear", "tail"]
     assert table.present.all() and table.pair.tolist() == [0, 0, 0, 0]
     assert table.error.tolist() == [[0, 20, 20, 0]]  # the ears are taken for one another, two cells off
-    assert np.array_equal(table.twin_error, [[np.nan, 0, 0, np.nan]], equal_nan=True)
+    assert np.array_equal(table.mirrored_error, [[np.nan, 0, 0, np.nan]], equal_nan=True)
     assert table.nearest_own.tolist() == [[True, False, False, True]]
     assert (table.box_side == 30).all() and (table.image_side == 50).all()
     assert (table.pair_ids, table.pair_categories, table.pair_attributes) == (("a-b",), ("cat",), ({"occlusion": 1},))
@@ -78,8 +78,8 @@ def test_an_absent_keypoint_has_no_error_and_its_best_cell_as_a_negative():
     table = scored(OWN, "nose left_ear")
     assert table.present.tolist() == [True, True, False, False]
     assert np.array_equal(table.error, [[0, 0, np.nan, np.nan]], equal_nan=True)
-    assert table.twin_error[0, 2] == 20  # the right ear is hidden, its place two cells from the left ear
-    assert np.isnan(table.twin_error[0, 1])
+    assert table.mirrored_error[0, 2] == 20  # the right ear is hidden, its place two cells from the left ear
+    assert np.isnan(table.mirrored_error[0, 1])
     assert np.array_equal(table.kap_positive[0, 0, 0], [1, 1, np.nan, np.nan], equal_nan=True)
     assert table.kap_negative[0, 0, 0].tolist() == [0, 0, 1, 1]
     assert not table.nearest_own[0, 2:].any()
@@ -109,7 +109,7 @@ def test_the_symmetry_of_numbered_keypoints_is_an_input(tmp_path):
     (tmp_path / "groups.json").write_text('{"cat": [[["nose", "tail"]]]}')
     table = scored(OWN, symmetry=read_symmetry(tmp_path / "groups.json"))
     assert table.geometry_aware.tolist() == [True, False, False, True]
-    assert np.array_equal(table.twin_error, [[40, np.nan, np.nan, 40]], equal_nan=True)
+    assert np.array_equal(table.mirrored_error, [[40, np.nan, np.nan, 40]], equal_nan=True)
 
 
 def test_kap_thresholds_are_shares_of_the_box_or_of_the_image():
@@ -191,7 +191,7 @@ def test_many_pairs_of_one_target_and_another_order_change_nothing():
     pairs, features, spheres = random_pairs(2)
     one = score_pairs(pairs * 20, features, spheres, [0, 0.5]).select(np.arange(len(pairs)))
     other = score_pairs(pairs[::-1], features, spheres, [0, 0.5]).select(np.arange(len(pairs))[::-1])
-    for name in ("pair", "keypoint", "error", "twin_error", "nearest_own"):
+    for name in ("pair", "keypoint", "error", "mirrored_error", "nearest_own"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name.endswith("error"))
     # Products of matrices of other sizes round otherwise.
     assert np.allclose(one.kap_negative, other.kap_negative, atol=1e-6, equal_nan=True)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from spherecorr.backbones import load_backbone
-from spherecorr.data.records import twin_name
+from spherecorr.data.records import mirrored_name
 from spherecorr.matching import View, match_views
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.shipped import shipped_folder
@@ -28,7 +28,7 @@ def results(example, backbone, sphere):
     keypoints = {keypoint["name"]: keypoint for keypoint in example["keypoints"]}
     names = [name for name in example["show"] if keypoints[name]["target"]]
     truth = np.array([keypoints[name]["target"] for name in names])
-    twins = [keypoints.get(twin_name(name) or "", {}).get("target") for name in names]
+    twins = [keypoints.get(mirrored_name(name) or "", {}).get("target") for name in names]
     twins = np.array([twin or (np.nan, np.nan) for twin in twins])
     box = example["target_box"]
     threshold = 0.1 * max(box[2] - box[0], box[3] - box[1])
@@ -42,8 +42,8 @@ def results(example, backbone, sphere):
     raw, by_sphere, by_both = (
         np.linalg.norm(ranked.xy[:, 0] - truth, axis=1) for ranked in (found.raw, found.sphere, found.fused)
     )
-    twin_error = np.linalg.norm(found.raw.xy[:, 0] - twins, axis=1)
-    return symmetric_mistake(raw, twin_error, threshold), correct(by_sphere, threshold), correct(by_both, threshold)
+    mirrored_error = np.linalg.norm(found.raw.xy[:, 0] - twins, axis=1)
+    return symmetric_mistake(raw, mirrored_error, threshold), correct(by_sphere, threshold), correct(by_both, threshold)
 
 
 def test_mini_is_small_and_its_sphere_fits_it(mini):

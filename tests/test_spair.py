@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spherecorr.data.records import DatasetError, ImageRecord, twin_name
+from spherecorr.data.records import DatasetError, ImageRecord, mirrored_name
 from spherecorr.data.spair import SPair71k
 from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
@@ -131,7 +131,7 @@ def test_renders_are_read_with_names_azimuths_and_surfaces(tmp_path):
     for image in data.images("trn"):
         assert isinstance(image, ImageRecord) and image.category == "car"
         assert {"left_headlight", "right_headlight", "front_plate"} <= image.keypoints.keys()
-        assert all(twin_name(name) in (None, *image.keypoints) for name in image.keypoints)
+        assert all(mirrored_name(name) in (None, *image.keypoints) for name in image.keypoints)
         assert image.azimuth_bin == image.azimuth // 45
         mask, surface = image.load_mask(), image.load_surface()
         assert mask.shape == (64, 64) and surface.shape == (64, 64, 3) and surface.dtype == np.float32
@@ -149,7 +149,7 @@ def test_renders_are_read_with_names_azimuths_and_surfaces(tmp_path):
     ("name", "twin"), [("left_eye", "right_eye"), ("right_eye", "left_eye"), ("nose", None), ("3", None)]
 )
 def test_twins(name, twin):
-    assert twin_name(name) == twin
+    assert mirrored_name(name) == twin
 
 
 IMAGE, PAIRS = "ImageAnnotation/bird/one.json", f"PairAnnotation/test/{NAME}.json"

@@ -18,7 +18,7 @@ from PIL import Image
 from spherecorr.backbones import Backbone
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.errors import SpherecorrError
-from spherecorr.extraction import cut_views, extract, size_on_disk
+from spherecorr.extraction import cut_crops, extract, size_on_disk
 from spherecorr.geometry import pad_to_square
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import StoreError, StoreSettings
@@ -101,21 +101,21 @@ def test_the_batch_is_made_of_images_of_one_size(tmp_path, records, backbone, mo
 
 
 def test_the_size_on_disk_is_known_before(tmp_path, records, backbone):
-    wanted = settings(backbone, views=3, crop="square", smallest_crop=0.5, labels=True)
+    wanted = settings(backbone, crops=3, crop="square", smallest_crop=0.5, labels=True)
     store = extract(records, backbone, wanted, tmp_path / "store")
     assert size_on_disk(records, wanted) == store.features.nbytes + store.labels.nbytes
     assert store.features.shape == (len(records) * 3 * 36, 32) and store.labels.shape == (len(records) * 3 * 36, 5)
 
 
 def test_views_are_the_seeds_and_the_images_own(tmp_path, records, backbone):
-    wanted = settings(backbone, views=2, crop="resized", labels=True)
+    wanted = settings(backbone, crops=2, crop="resized", labels=True)
     store = extract(records, backbone, wanted, tmp_path / "store")
     for i, record in enumerate(records):
-        inputs, labels = cut_views(record, wanted, np.random.default_rng((0, i)))
-        for view in range(2):
-            expected = backbone.extract(inputs[view : view + 1])[0].flatten(1).T
+        inputs, labels = cut_crops(record, wanted, np.random.default_rng((0, i)))
+        for crop in range(2):
+            expected = backbone.extract(inputs[crop : crop + 1])[0].flatten(1).T
             torch.testing.assert_close(
-                torch.from_numpy(store.tokens(record.id, view)).float(), expected, atol=5e-3, rtol=1e-3
+                torch.from_numpy(store.tokens(record.id, crop)).float(), expected, atol=5e-3, rtol=1e-3
             )
         first = i * 2 * 36
         assert np.array_equal(store.labels[first : first + 72], labels.reshape(-1, 5))
@@ -144,7 +144,7 @@ def slowly(images):
         yield image
 backbone = tiny_backbone()
 extraction.SAVE_EVERY = 0
-wanted = settings(backbone, views=2, crop="resized", labels=True)
+wanted = settings(backbone, crops=2, crop="resized", labels=True)
 extraction.extract(noise(Path(sys.argv[2])), backbone, wanted, sys.argv[3], batch=4, progress=slowly)
 """
 
@@ -152,7 +152,7 @@ extraction.extract(noise(Path(sys.argv[2])), backbone, wanted, sys.argv[3], batc
 def test_a_killed_extraction_goes_on_to_the_same_bytes(tmp_path, backbone):
     (tmp_path / "pictures").mkdir()
     records = noise(tmp_path / "pictures")
-    wanted = settings(backbone, views=2, crop="resized", labels=True)
+    wanted = settings(backbone, crops=2, crop="resized", labels=True)
     whole = extract(records, backbone, wanted, tmp_path / "whole", batch=4)
     folder, progress = tmp_path / "store", tmp_path / "store.partial" / "progress.json"
     arguments = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "pictures"), str(folder)]
@@ -239,7 +239,7 @@ def test_damage_is_named(tmp_path, records, backbone):
 
 
 def test_a_disk_without_room_is_noticed_before_anything_is_computed(tmp_path, records, backbone):
-    wanted = settings(backbone, views=10**12, crop="square")
+    wanted = settings(backbone, crops=10**12, crop="square")
     with pytest.raises(
         StoreError, match=r"cannot be written \(No space left on device\)\. It takes 16128000\.00 GB, and .* GB"
     ):
@@ -259,7 +259,7 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
     with pytest.raises(StoreError, match="There are no images to compute features of"):
         extract([], backbone, settings(backbone), folder)
     with pytest.raises(
-        StoreError, match="Every other view is to be mirrored, and there is one view; ask for --views 2"
+        StoreError, match="Every other crop is to be mirrored, and there is one crop; ask for --crops 2"
     ):
         extract(records, backbone, settings(backbone, labels=True, mirrored=True), folder)
     with pytest.raises(StoreError, match="The image 'noise/0' is listed 2 times; each is stored once"):
@@ -283,10 +283,10 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
     [
         ({"resolution": 100}, "Resolution 100 is not a multiple of the patch size 16"),
         ({"resolution": 8}, "Resolution 8 is smaller than one patch, which has 16 pixels"),
-        ({"views": 0}, "A picture has one view or more"),
-        ({"views": 2}, "several differ only with the crop 'square' or 'resized'"),
-        ({"views": 3, "labels": True, "mirrored": True}, "several differ only with the crop"),
-        ({"mirrored": True}, "Mirrored views are for training; they go with labels"),
+        ({"crops": 0}, "A picture has one crop or more"),
+        ({"crops": 2}, "several differ only with the crop 'square' or 'resized'"),
+        ({"crops": 3, "labels": True, "mirrored": True}, "several differ only with the crop"),
+        ({"mirrored": True}, "Mirrored crops are for training; they go with labels"),
         ({"smallest_crop": 0}, "The smallest crop is a share above 0 and at most 1; got 0"),
         ({"smallest_crop": 1.5}, "The smallest crop is a share above 0 and at most 1; got 1.5"),
         ({"framing": "fit", "labels": True}, "labels and crops go with the framing 'pad'"),

@@ -17,13 +17,13 @@ from spherecorr.parallel import Processes
 from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.sphere.mapper import frame_positions, grid_positions
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.training.batches import Annotations, TensorViews
+from spherecorr.training.batches import Annotations, TensorCrops
 from spherecorr.training.fit import Trainer, draw_images, fit
 from spherecorr.training.optimisers import MUON_RATE, make_optimisers, set_learning_rate
 from spherecorr.training.settings import LossWeights, TrainSettings, learning_rate, preset
 
 
-def balls(count: int = 48, side: int = 7, dim: int = 16) -> TensorViews:
+def balls(count: int = 48, side: int = 7, dim: int = 16) -> TensorCrops:
     """Pictures of a ball from all around; a patch's feature tells, linearly, which side of the ball it shows."""
     generator = torch.Generator().manual_seed(0)
     azimuth = torch.rand(count, generator=generator) * 360
@@ -41,11 +41,11 @@ def balls(count: int = 48, side: int = 7, dim: int = 16) -> TensorViews:
     features = features + 0.1 * torch.randn(features.shape, generator=generator)
     labels = torch.cat([torch.stack([mask, ~mask], dim=-1).expand(count, -1, -1), directions], dim=-1)
     known = Annotations(azimuth, torch.full((count,), math.nan), torch.zeros(count, dtype=torch.long), ("ball",))
-    return TensorViews(features.half()[:, None], labels.half()[:, None], known, (side, side))
+    return TensorCrops(features.half()[:, None], labels.half()[:, None], known, (side, side))
 
 
-def everything(data: TensorViews):
-    """The first views of all images as one batch."""
+def everything(data: TensorCrops):
+    """The first crops of all images as one batch."""
     return data.batch(torch.arange(len(data)), torch.zeros(len(data), dtype=torch.long))
 
 

@@ -81,12 +81,12 @@ def describe_versions() -> dict[str, str]:
     return {"python": python_version(), **{name: version(name) for name in ("spherecorr", "torch", "timm", "numpy")}}
 
 
-def add_crop_options(parser: argparse.ArgumentParser, crop: str = "whole", views: str = "1") -> None:
-    """What the views of a picture show; the texts are the defaults that the help tells."""
+def add_crop_options(parser: argparse.ArgumentParser, crop: str = "whole", crops: str = "1") -> None:
+    """What the crops of a picture show; the texts are the defaults that the help tells."""
     parser.add_argument(
         "--crop",
         choices=("whole", "square", "resized"),
-        help=f"a view shows all, a random square, or the paper's stretched rectangle (default: {crop})",
+        help=f"a crop shows all, a random square, or the paper's stretched rectangle (default: {crop})",
     )
     parser.add_argument(
         "--smallest-crop",
@@ -94,10 +94,10 @@ def add_crop_options(parser: argparse.ArgumentParser, crop: str = "whole", views
         metavar="SHARE",
         help="side of the smallest square, as a share of the shorter side (default: 1)",
     )
-    parser.add_argument("--views", type=int, metavar="N", help=f"crops to store of each picture (default: {views})")
+    parser.add_argument("--crops", type=int, metavar="N", help=f"crops to store of each picture (default: {crops})")
     parser.add_argument(
         "--mirrored",
         action="store_true",
         default=None,
-        help="mirror every other view, and its viewpoint with it; for objects whose left mirrors their right",
+        help="mirror every other crop, and its viewpoint with it; for objects whose left mirrors their right",
     )

@@ -24,7 +24,7 @@ def register_extract(commands) -> None:
         "spherecorr extract spair data/SPair-71k --split test --backbone dinov2-b --resolution 840 \\\n"
         "      --out data/features/spair-test\n"
         "  spherecorr extract spair data/SPair-71k --split trn --backbone dinov2-b --resolution 448 \\\n"
-        "      --labels --crop resized --views 10 --out data/features/spair-trn",
+        "      --labels --crop resized --crops 10 --out data/features/spair-trn",
     )
     parser.add_argument("name", metavar="NAME", help=f"{NAMES}; or {PICTURES}, for any folder of pictures")
     parser.add_argument("root", type=Path, metavar="ROOT", help="the dataset's folder")
@@ -41,7 +41,7 @@ def register_extract(commands) -> None:
     parser.add_argument("--labels", action="store_true", default=None, help="store what training needs; wants masks")
     add_crop_options(parser)
     parser.add_argument("--seed", type=int, help="of the crops (default: 0)")
-    parser.add_argument("--batch", type=int, default=8, help="views in a forward pass (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=8, help="crops in a forward pass (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
 
 
@@ -54,7 +54,7 @@ def run_extract(options: argparse.Namespace) -> None:
     from spherecorr.store_settings import StoreSettings
 
     backbone = load_backbone(options.backbone, device=options.device)
-    names = ("framing", "labels", "views", "crop", "smallest_crop", "mirrored", "seed")
+    names = ("framing", "labels", "crops", "crop", "smallest_crop", "mirrored", "seed")
     resolution = options.resolution or backbone.default_resolution
     settings = StoreSettings(backbone.source, resolution, **given(options, *names))
     size = size_on_disk(records, settings) / 1e9

@@ -32,10 +32,10 @@ def register_train(commands) -> None:
         "train",
         run_train,
         "Train a sphere mapper for a backbone.\n"
-        "The backbone's features stay on disk: at 448 px 1.6 MB a view with dinov2-b, 0.3 MB with mini. A run that\n"
+        "The backbone's features stay on disk: at 448 px 1.6 MB a crop with dinov2-b, 0.3 MB with mini. A run that\n"
         "was stopped goes on by the same command. Several GPUs, or processes with --device cpu, share each batch:\n"
         "  accelerate launch --multi_gpu --no_python --num_processes 2 spherecorr train ...",
-        "spherecorr train data/sphere --data spair data/SPair-71k --backbone dinov2-b --resolution 448 --views 4 \\\n"
+        "spherecorr train data/sphere --data spair data/SPair-71k --backbone dinov2-b --resolution 448 --crops 4 \\\n"
         "      --crop square --smallest-crop 0.6 --weights viewpoint=5 --steps 4000 --val spair data/SPair-71k\n"
         "  spherecorr train data/paper --preset paper --live --data spair data/SPair-71k --backbone dinov2-b \\\n"
         "      --masks data/SPair-masks --val spair data/SPair-71k",
@@ -56,7 +56,7 @@ def register_train(commands) -> None:
     parser.add_argument(
         "--backbone", metavar="NAME", help="mini, dinov2-b, local-dir:FOLDER, ... (default: the store's)"
     )
-    add_view_options(parser)
+    add_training_crop_options(parser)
     add_model_options(parser)
     parser.add_argument(
         "--preset",
@@ -94,20 +94,20 @@ def register_train(commands) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")
 
 
-def add_view_options(parser: argparse.ArgumentParser) -> None:
-    """What the mapper is trained on: views of the images, stored or fresh."""
+def add_training_crop_options(parser: argparse.ArgumentParser) -> None:
+    """What the mapper is trained on: crops of the images, stored or fresh."""
     parser.add_argument(
         "--store",
         type=Path,
         action="append",
         default=[],
         metavar="FOLDER",
-        help="features of `spherecorr extract --labels`, one for each --data; --views and --mirrored may differ "
+        help="features of `spherecorr extract --labels`, one for each --data; --crops and --mirrored may differ "
         "(default: OUT/features, ...)",
     )
     parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
     parser.add_argument("--resolution", type=int, metavar="PX", help="side of the square input (default: 448)")
-    add_crop_options(parser, crop="whole, square with --smallest-crop; paper: resized", views="1; paper: 10")
+    add_crop_options(parser, crop="whole, square with --smallest-crop; paper: resized", crops="1; paper: 10")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -146,19 +146,19 @@ def run_train(options: argparse.Namespace) -> None:
     world = join_processes(options.device)
     there = find_store(options)
     backbone = load_backbone(options.backbone or there.settings.source, device=str(world.device))
-    views = view_settings(options, backbone, there)
+    crops = crop_settings(options, backbone, there)
     start = load_sphere(options.start, device="cpu") if options.start else None
     names = ("positions", "width", "depth", "alpha")
     shape = given(options, *names)
-    sphere = SphereSettings(backbone.source.dim, source=backbone.source, resolution=views.resolution, **shape)
+    sphere = SphereSettings(backbone.source.dim, source=backbone.source, resolution=crops.resolution, **shape)
     settings = preset(options.preset, sphere, sum(map(len, records)))
     names = ("steps", "batch", "tokens", "object_odds", "triplets", "learning_rate", "optimiser", "weight_decay")
     names = (*names, "precision", "seed", "log_every", "save_every", "validate_every")
     settings = replace(settings, weights=replace(settings.weights, **options.weights), **given(options, *names))
 
-    data = open_views(options, records, backbone, views, world)
-    validate = open_validation(options, pairs, backbone, views.resolution) if pairs and world.main else None
-    seen = {name: getattr(views, name) for name in ("resolution", "crop", "smallest_crop", "views", "mirrored")}
+    data = open_crops(options, records, backbone, crops, world)
+    validate = open_validation(options, pairs, backbone, crops.resolution) if pairs and world.main else None
+    seen = {name: getattr(crops, name) for name in ("resolution", "crop", "smallest_crop", "crops", "mirrored")}
     about = {
         "data": {"names": [name for name, _ in options.data], "splits": splits, **seen, "live": options.live},
         **given(options, "start"),
@@ -197,14 +197,14 @@ def find_store(options: argparse.Namespace):
     return None
 
 
-def view_settings(options: argparse.Namespace, backbone, there):
-    """Settings of the views: a store's own, which the options must not contradict, or new ones."""
+def crop_settings(options: argparse.Namespace, backbone, there):
+    """Settings of the crops: a store's own, which the options must not contradict, or new ones."""
     from dataclasses import replace
 
     from spherecorr.store import FeatureStore
     from spherecorr.store_settings import StoreSettings
 
-    cuts = given(options, "resolution", "crop", "smallest_crop", "views", "mirrored")
+    cuts = given(options, "resolution", "crop", "smallest_crop", "crops", "mirrored")
     if options.smallest_crop:
         cuts.setdefault("crop", "square")
     if there:
@@ -212,47 +212,47 @@ def view_settings(options: argparse.Namespace, backbone, there):
         FeatureStore(there.folder, wanted)  # refuses others, in one sentence
         return wanted
     if options.preset == "paper":
-        cuts = {"crop": "resized", "views": 10, **cuts}
+        cuts = {"crop": "resized", "crops": 10, **cuts}
     if options.live:
-        cuts["views"] = 1  # a fresh one in every step
+        cuts["crops"] = 1  # a fresh one in every step
     return StoreSettings(backbone.source, labels=True, **{"resolution": 448, **given(options, "seed"), **cuts})
 
 
-def open_views(options: argparse.Namespace, records: list[list], backbone, views, world):
+def open_crops(options: argparse.Namespace, records: list[list], backbone, crops, world):
     """The images of all datasets to train on."""
-    from spherecorr.training.batches import JoinedViews, LiveViews
+    from spherecorr.training.batches import JoinedCrops, LiveCrops
 
     categories = sorted({record.category for part in records for record in part})
     if options.live:
         images = [record for part in records for record in part]
-        cuts = views.crop, views.smallest_crop, categories, views.mirrored
-        return LiveViews(images, backbone, views.resolution, *cuts)
+        cuts = crops.crop, crops.smallest_crop, categories, crops.mirrored
+        return LiveCrops(images, backbone, crops.resolution, *cuts)
     names = ["features", *(f"features{number}" for number in range(2, len(records) + 1))]
     folders = options.store or [options.out / name for name in names]
     parts = [
-        store_views(part, folder, categories, backbone, views, world)
+        stored_crops(part, folder, categories, backbone, crops, world)
         for part, folder in zip(records, folders, strict=True)
     ]
-    return parts[0] if len(parts) == 1 else JoinedViews(parts)
+    return parts[0] if len(parts) == 1 else JoinedCrops(parts)
 
 
-def store_views(records: list, folder: Path, categories: list[str], backbone, views, world):
-    """Views of one dataset, from its store; the features are stored first, or their extraction goes on."""
+def stored_crops(records: list, folder: Path, categories: list[str], backbone, crops, world):
+    """Crops of one dataset, from its store; the features are stored first, or their extraction goes on."""
     from dataclasses import replace
 
     from spherecorr.extraction import extract, size_on_disk
     from spherecorr.store import INDEX, FeatureStore
-    from spherecorr.training.batches import StoredViews
+    from spherecorr.training.batches import StoredCrops
 
     if world.main and not (folder / INDEX).is_file():
-        size = size_on_disk(records, views) / 1e9
+        size = size_on_disk(records, crops) / 1e9
         print(f"{len(records):,} images, {size:.2f} GB in {folder}", flush=True)
-        extract(records, backbone, views, folder, progress=progress("features"))
+        extract(records, backbone, crops, folder, progress=progress("features"))
     world.wait()
     own = FeatureStore(folder).settings
-    # Few photographs may have more views than many renders, and mirrored ones.
-    store = FeatureStore(folder, replace(views, views=own.views, mirrored=own.mirrored, seed=own.seed))
-    return StoredViews(store, records, categories, device=world.device)
+    # Few photographs may have more crops than many renders, and mirrored ones.
+    store = FeatureStore(folder, replace(crops, crops=own.crops, mirrored=own.mirrored, seed=own.seed))
+    return StoredCrops(store, records, categories, device=world.device)
 
 
 def open_validation(options: argparse.Namespace, pairs: list, backbone, resolution: int):

@@ -91,8 +91,8 @@ class PairRecord:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-def twin_name(keypoint: str) -> str | None:
-    """The mirror twin: `left_eye` -> `right_eye`, `front_left_paw` -> `front_right_paw`; None on the symmetry plane."""
+def mirrored_name(keypoint: str) -> str | None:
+    """`left_eye` -> `right_eye`, `front_left_paw` -> `front_right_paw`; None on the symmetry plane."""
     words = keypoint.split("_")
     for i, word in enumerate(words):
         if word in ("left", "right"):

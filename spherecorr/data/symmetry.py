@@ -1,4 +1,4 @@
-"""Which keypoints a matcher may take for one another: mirror twins, and groups of like parts such as all paws."""
+"""Which keypoints a matcher may take for one another: mirrored keypoints, and groups of like parts such as all paws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spherecorr.data.reading import read_json
-from spherecorr.data.records import DatasetError, twin_name
+from spherecorr.data.records import DatasetError, mirrored_name
 
 SIDES = ("left", "right")
 ENDS = ("front", "back", "rear")
@@ -18,11 +18,11 @@ class Symmetry:
     """The symmetric keypoints of one category.
 
     Attributes:
-        twins: keypoint -> its mirror twin, in both directions.
+        mirrored: keypoint -> its mirrored keypoint, in both directions.
         groups: keypoint -> the group it belongs to, itself included.
     """
 
-    twins: dict[str, str]
+    mirrored: dict[str, str]
     groups: dict[str, frozenset[str]]
 
 
@@ -33,19 +33,19 @@ def symmetry_by_name(keypoints: Iterable[str]) -> Symmetry:
     paws are, and the two ears.
     """
     keypoints = list(keypoints)
-    twins = {name: twin for name in keypoints if (twin := twin_name(name)) in keypoints}
+    mirrored = {name: other for name in keypoints if (other := mirrored_name(name)) in keypoints}
     parts: dict[str, set[str]] = {}
-    for name in twins:
+    for name in mirrored:
         parts.setdefault(_part(name), set()).add(name)
-    return Symmetry(twins, {name: frozenset(parts[_part(name)]) for name in twins})
+    return Symmetry(mirrored, {name: frozenset(parts[_part(name)]) for name in mirrored})
 
 
 def read_symmetry(path: str | Path) -> dict[str, Symmetry]:
     """Read a JSON file with the symmetry of each category, for datasets that number their keypoints, as SPair-71k does.
 
-    A category has a list of groups, a group a list of twins, which are two keypoints (or one, which has no twin):
-    `{"cat": [[["0", "1"]], [["9", "10"], ["11", "12"]]]}` says that 0 and 1 are twins, that 9 and 10 are, and 11 and
-    12, and that the last four are of one kind. What is written there for a category replaces what its names say.
+    A category has a list of groups, and a group a list of pairs of mirrored keypoints (or single ones, without a
+    counterpart): `{"cat": [[["0", "1"]], [["9", "10"], ["11", "12"]]]}` says that 0 mirrors 1, 9 mirrors 10 and 11
+    mirrors 12, and that the last four are of one kind. What is written there for a category replaces what its names say.
 
     Returns:
         Category -> symmetry.
@@ -71,11 +71,11 @@ def _symmetry(path: Path, category: str, groups: list[list[list[str]]]) -> Symme
         sound = False
     if not sound:
         raise DatasetError(
-            f"'{path}': category '{category}' needs a list of groups, each a list of twins [\"a\", \"b\"], and every "
+            f"'{path}': category '{category}' needs a list of groups, each a list of pairs [\"a\", \"b\"], and every "
             "keypoint once."
         )
-    twins = {a: b for pair in pairs if len(pair) == 2 for a, b in (pair, pair[::-1])}
-    return Symmetry(twins, {name: group for group in members for name in group})
+    mirrored = {a: b for pair in pairs if len(pair) == 2 for a, b in (pair, pair[::-1])}
+    return Symmetry(mirrored, {name: group for group in members for name in group})
 
 
 def _part(name: str) -> str:

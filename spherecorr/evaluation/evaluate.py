@@ -276,7 +276,7 @@ def _written(symmetry: Mapping[str, Symmetry]) -> bytes:
     """The same for the same symmetry: sets have no order of their own."""
     return json.dumps(
         {
-            name: [dict(of.twins), {part: sorted(group) for part, group in of.groups.items()}]
+            name: [dict(of.mirrored), {part: sorted(group) for part, group in of.groups.items()}]
             for name, of in symmetry.items()
         },
         sort_keys=True,

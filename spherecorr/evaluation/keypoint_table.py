@@ -47,7 +47,7 @@ class KeypointTable:
         box_side: `[R]` px, longer side of the target's box; NaN without one.
         image_side: `[R]` px, longer side of the target image.
         error: `[A, R]` px in the target image from the match to the keypoint; NaN where it is absent.
-        twin_error: `[A, R]` px from the match to the keypoint's mirror twin; NaN where there is none in sight.
+        mirrored_error: `[A, R]` px from the match to the mirrored keypoint; NaN where there is none in sight.
         nearest_own: bool `[A, R]`, no other keypoint that both images show is nearer to the match, or as near.
         kap_positive: float32 `[A, K, T, R]` highest similarity among the keypoint's own cells; NaN where it is absent.
         kap_negative: float32 `[A, K, T, R]` highest among all other cells; NaN where there are none.
@@ -69,7 +69,7 @@ class KeypointTable:
     box_side: np.ndarray
     image_side: np.ndarray
     error: np.ndarray
-    twin_error: np.ndarray
+    mirrored_error: np.ndarray
     nearest_own: np.ndarray
     kap_positive: np.ndarray
     kap_negative: np.ndarray

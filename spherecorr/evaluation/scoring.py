@@ -73,7 +73,7 @@ def score_pairs(
     keypoints = [_keypoints(pair, (symmetry or {}).get(pair.target.category)) for pair in pairs]
     count = np.array([len(points.names) for points in keypoints], dtype=np.int64)
     first = np.cumsum([0, *count])
-    error, twin_error = np.full((2, len(alphas), first[-1]), np.nan)
+    error, mirrored_error = np.full((2, len(alphas), first[-1]), np.nan)
     nearest_own = np.zeros((len(alphas), first[-1]), dtype=bool)
     kap = np.full((2, len(alphas), len(protocols), len(thresholds), first[-1]), np.nan, dtype=np.float32)
     for batch in progress(_batches(pairs, count)):
@@ -90,7 +90,7 @@ def score_pairs(
         for i, start, stop in zip(batch, parts, parts[1:], strict=False):
             rows, own = _mix(raw, ball, slice(start, stop), alphas), slice(first[i], first[i + 1])
             found = _best_points(rows, framing, padding)
-            error[:, own], twin_error[:, own], nearest_own[:, own] = _distances(found, keypoints[i])
+            error[:, own], mirrored_error[:, own], nearest_own[:, own] = _distances(found, keypoints[i])
             pixels = np.array(thresholds) * _side(pairs[i].target, sides)
             for k, name in enumerate(protocols):
                 kap[:, :, k, :, own] = kap_maxima(rows, framing, keypoints[i].truth, pixels, KAP_PROTOCOLS[name])
@@ -113,7 +113,7 @@ def score_pairs(
         box_side=np.repeat(box_side, count),
         image_side=np.repeat(np.array([max(target.size) for target in targets], dtype=np.float64), count),
         error=error,
-        twin_error=twin_error,
+        mirrored_error=mirrored_error,
         nearest_own=nearest_own,
         kap_positive=kap[0],
         kap_negative=kap[1],
@@ -182,7 +182,7 @@ class _Keypoints:
     names: list[str]
     source: np.ndarray
     truth: np.ndarray
-    twin: np.ndarray
+    mirrored: np.ndarray
     geometry_aware: np.ndarray
 
     @property
@@ -195,13 +195,13 @@ def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
     if symmetry is None:
         symmetry = symmetry_by_name({**pair.source.keypoints, **pair.target.keypoints})
     shown = {name: point for name, point in pair.target.keypoints.items() if point}
-    twins = [symmetry.twins.get(name) for name in names]
+    mirrored = [symmetry.mirrored.get(name) for name in names]
     alike = [len(symmetry.groups.get(name, frozenset()) & shown.keys()) for name in names]
     return _Keypoints(
         names,
         source=np.array([pair.source.keypoints[name] for name in names], dtype=np.float64).reshape(-1, 2),
         truth=np.array([shown.get(name, HIDDEN) for name in names], dtype=np.float64).reshape(-1, 2),
-        twin=np.array([shown.get(twin, HIDDEN) for twin in twins], dtype=np.float64).reshape(-1, 2),
+        mirrored=np.array([shown.get(name, HIDDEN) for name in mirrored], dtype=np.float64).reshape(-1, 2),
         geometry_aware=np.array([name in shown and n >= 2 for name, n in zip(names, alike, strict=True)], dtype=bool),
     )
 
@@ -239,13 +239,13 @@ def _best_points(rows: np.ndarray, framing: Framing, padding: Padding) -> np.nda
 
 
 def _distances(found: np.ndarray, keypoints: _Keypoints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of matches `[A, N, 2]`: px to the keypoint, px to its twin, and whether the keypoint is the nearest of all."""
+    """Of matches `[A, N, 2]`: px to the keypoint, px to the mirrored one, and whether the keypoint is nearest."""
     error = np.linalg.norm(found - keypoints.truth, axis=-1)
     present = np.flatnonzero(keypoints.present)
     others = np.linalg.norm(found[:, :, None] - keypoints.truth[present], axis=-1)
     others[:, present, np.arange(len(present))] = np.inf
     nearest_own = error < others.min(axis=-1, initial=np.inf)
-    return error, np.linalg.norm(found - keypoints.twin, axis=-1), nearest_own
+    return error, np.linalg.norm(found - keypoints.mirrored, axis=-1), nearest_own
 
 
 def _side(image: ImageRecord, sides: Side) -> float:

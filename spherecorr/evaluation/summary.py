@@ -91,14 +91,17 @@ class _Measured:
         """Metric -> which matches hit, bool `[A, T, R]`, and which keypoints count, bool `[R]`."""
         table = self.table
         pixels = np.array(thresholds)[:, None] * target_sides(table)
-        error, twin = table.error[:, None], table.twin_error[:, None]
+        error, mirrored = table.error[:, None], table.mirrored_error[:, None]
         within = correct(error, pixels, self.inclusive)
-        has_twin = ~np.isnan(table.twin_error).all(axis=0)
+        has_mirrored = ~np.isnan(table.mirrored_error).all(axis=0)
         return {
             "PCK": (within, table.present),
             "PCK-dagger": (within & table.nearest_own[:, None], table.present),
             "geometry-aware PCK": (within, table.present & table.geometry_aware),
-            "symmetric mistakes": (symmetric_mistake(error, twin, pixels, self.inclusive), table.present & has_twin),
+            "symmetric mistakes": (
+                symmetric_mistake(error, mirrored, pixels, self.inclusive),
+                table.present & has_mirrored,
+            ),
         }
 
     def per_pair(self, hit: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

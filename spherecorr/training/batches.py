@@ -1,6 +1,6 @@
-"""What a training step takes: views of some images as patch features, with what is known of every patch.
+"""What a training step takes: crops of some images as patch features, with what is known of every patch.
 
-The views come from tensors, from a feature store, or fresh from the pictures with the backbone in the loop.
+The crops come from tensors, from a feature store, or fresh from the pictures with the backbone in the loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from spherecorr.backbones import Backbone
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.errors import SpherecorrError
-from spherecorr.extraction import cut_views
+from spherecorr.extraction import cut_crops
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import Crop, StoreError, StoreSettings
 
@@ -28,7 +28,7 @@ UPRIGHT = 90.0  # degrees of elevation at which there is no azimuth
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One view of each of B images, N patches each.
+    """One crop of each of B images, N patches each.
 
     Attributes:
         features: float `[B, N, D]`.
@@ -37,7 +37,7 @@ class Batch:
         directions: float `[B, N, 3]`, unit where the surface is known, else 0.
         azimuth: float `[B]` degrees.
         elevation: float `[B]` degrees, NaN where unknown.
-        category: int `[B]`, index into the views' `categories`.
+        category: int `[B]`, index into the crops' `categories`.
     """
 
     features: Tensor
@@ -55,12 +55,12 @@ class Batch:
         return replace(self, **{name: getattr(self, name)[image, cells] for name in names})
 
 
-class TrainingViews(Protocol):
-    """M images of which views can be drawn.
+class TrainingCrops(Protocol):
+    """M images of which crops can be drawn.
 
     Attributes:
         categories: names.
-        grid: (columns, rows) of every view.
+        grid: (columns, rows) of every crop.
         feature_dim: channels D.
         has_surface: whether the surface is known of any image.
     """
@@ -71,16 +71,16 @@ class TrainingViews(Protocol):
     has_surface: bool
 
     def __len__(self) -> int:
-        """Images, not views."""
+        """Images, not crops."""
         ...
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
-        """Draw one view of each image.
+        """Draw one crop of each image.
 
         Args:
             images: indices `[B]`.
-            seeds: int `[B]`, one per image: all chance that enters a view comes from its own seed, so that a batch
-                split over several processes holds the views of the whole one.
+            seeds: int `[B]`, one per image: all chance that enters a crop comes from its own seed, so that a batch
+                split over several processes holds the crops of the whole one.
         """
         ...
 
@@ -147,16 +147,16 @@ def _azimuth(record: ImageRecord) -> float | None:
     return 0.0 if abs(record.elevation or 0) == UPRIGHT else None
 
 
-class TensorViews:
-    """Views whose features are at hand; see `TrainingViews`.
+class TensorCrops:
+    """Crops whose features are at hand; see `TrainingCrops`.
 
     Args:
-        features: float `[S, V, N, D]`, V views of each of S images; usually float16.
+        features: float `[S, V, N, D]`, V crops of each of S images; usually float16.
         labels: float `[S, V, N, 5]`, see `crops.cell_labels`.
         known: of the M images to train on.
         grid: (columns, rows), with N cells.
         places: int `[M]`, which of the S images they are; by default all, in order.
-        mirrored: views of odd numbers are mirror images, see `StoreSettings`.
+        mirrored: crops of odd numbers are mirror images, see `StoreSettings`.
     """
 
     def __init__(
@@ -178,14 +178,14 @@ class TensorViews:
         return len(self.places)
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
-        """See `TrainingViews`; the batch lies where the features lie."""
-        device, view = self.features.device, seeds % self.features.shape[1]
-        chosen = self.places[images].to(device), view.to(device)
-        return _batch(self.features[chosen], self.labels[chosen], self.known, images, self.mirrored & (view % 2 == 1))
+        """See `TrainingCrops`; the batch lies where the features lie."""
+        device, crop = self.features.device, seeds % self.features.shape[1]
+        chosen = self.places[images].to(device), crop.to(device)
+        return _batch(self.features[chosen], self.labels[chosen], self.known, images, self.mirrored & (crop % 2 == 1))
 
 
-class StoredViews(TensorViews):
-    """Views from a feature store; see `TrainingViews`.
+class StoredCrops(TensorCrops):
+    """Crops from a feature store; see `TrainingCrops`.
 
     Args:
         store: made with labels.
@@ -213,7 +213,7 @@ class StoredViews(TensorViews):
         for record in records:
             if record.id not in order:
                 raise StoreError(f"The store '{store.folder}' lacks '{record.path}'; extract it with all images.")
-        shape = (len(store), store.settings.views, -1)
+        shape = (len(store), store.settings.crops, -1)
         values = [torch.from_numpy(values).unflatten(0, shape) for values in (store.features, store.labels)]
         if fits(sum(value.nbytes for value in values), torch.device(device)):
             values = [value.to(device) for value in values]
@@ -227,8 +227,8 @@ def fits(size: int, device: torch.device) -> bool:
     return device.type == "cuda" and 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
-class LiveViews:
-    """Fresh views at every step, with the backbone in the loop; see `TrainingViews`.
+class LiveCrops:
+    """Fresh crops at every step, with the backbone in the loop; see `TrainingCrops`.
 
     Args:
         records: images with masks.
@@ -237,7 +237,7 @@ class LiveViews:
         crop: see `crops.crop_box`.
         smallest_crop: see `crops.crop_box`.
         categories: see `annotations`.
-        mirrored: half of the views are mirror images, see `StoreSettings`.
+        mirrored: half of the crops are mirror images, see `StoreSettings`.
 
     Raises:
         StoreError: see `StoreSettings`.
@@ -266,10 +266,10 @@ class LiveViews:
         return len(self.records)
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
-        """See `TrainingViews`."""
+        """See `TrainingCrops`."""
 
         def cut(image: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-            return cut_views(self.records[image], self.settings, np.random.default_rng(seed), first=seed % 2)
+            return cut_crops(self.records[image], self.settings, np.random.default_rng(seed), first=seed % 2)
 
         with ThreadPoolExecutor() as pool:
             inputs, labels = zip(*pool.map(cut, images.tolist(), seeds.tolist()), strict=True)
@@ -278,8 +278,8 @@ class LiveViews:
         return _batch(features, taught, self.known, images, self.settings.mirrored & (seeds % 2 == 1))
 
 
-class JoinedViews:
-    """Images of several sources as one, such as renders and photographs in one batch; see `TrainingViews`.
+class JoinedCrops:
+    """Images of several sources as one, such as renders and photographs in one batch; see `TrainingCrops`.
 
     Args:
         parts: with the same categories, grid and channels; their images follow one another.
@@ -288,13 +288,13 @@ class JoinedViews:
         SpherecorrError: the parts do not fit together.
     """
 
-    def __init__(self, parts: Sequence[TrainingViews]):
+    def __init__(self, parts: Sequence[TrainingCrops]):
         self.parts = tuple(parts)
         self.categories, self.grid, self.feature_dim = parts[0].categories, parts[0].grid, parts[0].feature_dim
         for name in ("categories", "grid", "feature_dim"):
             values = [getattr(part, name) for part in parts]
             if any(value != values[0] for value in values):
-                raise SpherecorrError(f"Views of different {name} cannot be joined: {', '.join(map(str, values))}.")
+                raise SpherecorrError(f"Crops of different {name} cannot be joined: {', '.join(map(str, values))}.")
         self.has_surface = any(part.has_surface for part in parts)
         self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
 
@@ -302,12 +302,12 @@ class JoinedViews:
         return int(self.ends[-1])
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
-        """See `TrainingViews`."""
+        """See `TrainingCrops`."""
         part = torch.bucketize(images, self.ends, right=True)
         batches = []
-        for i, views in enumerate(self.parts):
+        for i, crops in enumerate(self.parts):
             if (mine := part == i).any():
-                batches.append(views.batch(images[mine] - self.ends[i] + len(views), seeds[mine]))
+                batches.append(crops.batch(images[mine] - self.ends[i] + len(crops), seeds[mine]))
         back = part.argsort(stable=True).argsort()  # from part after part to the order asked for
         device = batches[0].features.device
         columns = ([getattr(batch, part.name).to(device) for batch in batches] for part in fields(Batch))

@@ -30,7 +30,7 @@ from spherecorr.sphere.losses import (
 )
 from spherecorr.sphere.mapper import BELOW, SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
-from spherecorr.training.batches import Batch, TrainingViews
+from spherecorr.training.batches import Batch, TrainingCrops
 from spherecorr.training.optimisers import make_optimisers, set_learning_rate
 from spherecorr.training.run import TrainingRun, read_state
 from spherecorr.training.settings import TrainSettings, learning_rate
@@ -42,7 +42,7 @@ Validate = Callable[[SphereMapper], dict[str, float]]
 
 
 def fit(
-    data: TrainingViews,
+    data: TrainingCrops,
     settings: TrainSettings,
     run: str | Path | None = None,
     *,
@@ -59,7 +59,7 @@ def fit(
     share each batch and compute what one process would.
 
     Args:
-        data: images to draw views of.
+        data: images to draw crops of.
         settings: see there.
         run: folder of the run, see `training.run`; None writes nothing.
         validate: figures of a mapper by name; the first, the higher the better, decides which is the best.
@@ -138,13 +138,13 @@ class Trainer:
     """What changes during a training, and how one step changes it.
 
     Args:
-        data: images to draw views of.
+        data: images to draw crops of.
         settings: see there.
         world: the processes that share each batch.
         start: a mapper whose weights are the beginning, or None.
     """
 
-    def __init__(self, data: TrainingViews, settings: TrainSettings, world: Processes, start: SphereMapper | None):
+    def __init__(self, data: TrainingCrops, settings: TrainSettings, world: Processes, start: SphereMapper | None):
         self.data, self.settings, self.world, self.step = data, settings, world, 0
         torch.manual_seed(settings.seed)
         background = "below" if settings.weights.background else "free"
@@ -261,7 +261,7 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return Batch(*(getattr(batch, part.name).to(device, non_blocking=True) for part in fields(batch)))
 
 
-def _check(data: TrainingViews, settings: TrainSettings, start: SphereMapper | None) -> None:
+def _check(data: TrainingCrops, settings: TrainSettings, start: SphereMapper | None) -> None:
     if settings.weights.surface and not data.has_surface:
         raise SpherecorrError("The surface loss needs renders: these images have no surface points.")
     if settings.sphere.feature_dim != data.feature_dim:

@@ -91,7 +91,7 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
 
     Args:
         name: "paper" is the run of the paper's public code: Adam at a constant rate, batches of 64, 2,000 passes, all
-            patches; its views are "resized" crops. "fast" is minutes on a CPU: 256 patches of each view, one cycle,
+            patches; its crops are "resized" crops. "fast" is minutes on a CPU: 256 patches of each crop, one cycle,
             and the viewpoint leads, as it would otherwise be learned last.
         sphere: the mapper's own settings.
         images: how many there are to train on.

@@ -27,7 +27,7 @@ def validator(
     Returns:
         A function of a mapper: KAP (mean of the categories), PCK and symmetric mistakes (over all keypoints) of the
         fused similarity at the mapper's alpha, of the sphere alone and of raw features, all 0..1; `kap_fused` first.
-        Figures for which nothing counts, such as symmetric mistakes without mirror twins, are left out.
+        Figures for which nothing counts, such as symmetric mistakes without mirrored keypoints, are left out.
     """
     images = {image.id for pair in pairs for image in (pair.source, pair.target)}
 
