@@ -45,7 +45,8 @@ def read_symmetry(path: str | Path) -> dict[str, Symmetry]:
 
     A category has a list of groups, and a group a list of pairs of mirrored keypoints (or single ones, without a
     counterpart): `{"cat": [[["0", "1"]], [["9", "10"], ["11", "12"]]]}` says that 0 mirrors 1, 9 mirrors 10 and 11
-    mirrors 12, and that the last four are of one kind. What is written there for a category replaces what its names say.
+    mirrors 12, and that the last four are of one kind. What is written there for a category replaces what its names
+    say.
 
     Returns:
         Category -> symmetry.
