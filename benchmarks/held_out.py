@@ -22,7 +22,8 @@ from spherecorr.cli.base import load_models, progress
 from spherecorr.crops import cell_labels, read_picture
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation.evaluate import evaluate, spread
+from spherecorr.evaluation.evaluate import evaluate
+from spherecorr.evaluation.inputs import spread
 from spherecorr.evaluation.report import Report
 from spherecorr.extraction import extract
 from spherecorr.features import SphereMap

@@ -14,10 +14,9 @@ import numpy as np
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
+from spherecorr.matching.settings import Candidates, Fusion
 
 Side = Literal["box", "image"]
-Fusion = Literal["cosine", "l2"]
-Padding = Literal["lowest", "counted"]
 
 
 class TableError(SpherecorrError):
@@ -35,8 +34,9 @@ class KeypointTable:
         protocols: KAP's, names of `metrics.KAP_PROTOCOLS`.
         thresholds: KAP's, shares of a side of the target.
         sides: which side: "box" (the image where the target has no box) or "image".
-        fusion: the similarity, see `scoring.score_pairs`.
-        padding: whether matches may lie on padding, see `scoring.score_pairs`.
+        fusion: the similarity, see `MatchSettings`.
+        candidates: where matches may lie, see `MatchSettings`.
+        soft_window: cells on each side by which matches were refined, see `MatchSettings`; or None.
         pair_ids: length P, in the order in which the pairs were given; a pair may have no row.
         pair_categories: length P, of the source.
         pair_attributes: length P, as annotated.
@@ -58,7 +58,8 @@ class KeypointTable:
     thresholds: tuple[float, ...]
     sides: Side
     fusion: Fusion
-    padding: Padding
+    candidates: Candidates
+    soft_window: int | None
     pair_ids: tuple[str, ...]
     pair_categories: tuple[str, ...]
     pair_attributes: tuple[dict[str, Any], ...]
@@ -121,7 +122,7 @@ class KeypointTable:
         )
 
 
-SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion", "padding")
+SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion", "candidates", "soft_window")
 OF_PAIRS = ("pair_ids", "pair_categories", "pair_attributes")
 OF_ROWS = tuple(field.name for field in fields(KeypointTable) if field.name not in SETTINGS + OF_PAIRS)
 

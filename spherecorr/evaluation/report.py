@@ -23,6 +23,14 @@ PRINTED_AVERAGES = {
 }
 
 
+CANDIDATES = {
+    "content": "the image, never on padding",
+    "all": "any cell, padding included",
+    "foreground": "the foreground that sphere or features show",
+    "mask": "the dataset's mask",
+}
+
+
 class ReportError(SpherecorrError):
     """There is nothing to report, or a figure that a report does not hold was asked for."""
 
@@ -135,7 +143,8 @@ class Report:
             f"{counts}; {said['keypoints absent in the target']:,} more are absent in the target",
             f"thresholds are shares of {said['threshold is a share of']}; correct if {said['correct if']}",
             f"similarity {said['fusion']}, alpha {', '.join(f'{alpha:g}' for alpha in said['alphas'])}; "
-            f"padding is {said['padding']}",
+            f"matches lie on {CANDIDATES[said['candidates']]}"
+            + ("" if said["soft window"] is None else f", refined over {said['soft window']} cells each way"),
         ]
         lines += [f"limited to {said['limit']}"] if "limit" in said else []
         if "left out" in said:
