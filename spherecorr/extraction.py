@@ -230,7 +230,7 @@ class _Unfinished:
             if not np.isfinite(tokens).all():
                 raise StoreError(f"The features of '{self.images[i]['id']}' are no finite numbers of half precision.")
             self.features[rows] = tokens
-            if self.labels is not None:
+            if self.labels is not None and taught is not None:
                 self.labels[rows] = taught.reshape(-1, LABELS)
         self.done += len(batch)
         if time.monotonic() > self.saved + SAVE_EVERY:

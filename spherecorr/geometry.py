@@ -13,6 +13,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
@@ -52,15 +53,15 @@ class Framing:
             return _authors_content(self.image_size, self.input_size[0])
         return round(self.image_size[0] * self.scale[0]), round(self.image_size[1] * self.scale[1])
 
-    def to_grid(self, points: np.ndarray) -> np.ndarray:
+    def to_grid(self, points: ArrayLike) -> np.ndarray:
         """Original pixels `[..., 2]` -> continuous grid coordinates `[..., 2]`."""
         return (np.asarray(points, dtype=np.float64) * self.scale + self.offset) / self.patch
 
-    def from_grid(self, coordinates: np.ndarray) -> np.ndarray:
+    def from_grid(self, coordinates: ArrayLike) -> np.ndarray:
         """Continuous grid coordinates `[..., 2]` -> original pixels `[..., 2]`; the exact inverse of `to_grid`."""
         return (np.asarray(coordinates, dtype=np.float64) * self.patch - self.offset) / self.scale
 
-    def to_cell(self, points: np.ndarray) -> np.ndarray:
+    def to_cell(self, points: ArrayLike) -> np.ndarray:
         """Original pixels `[..., 2]` -> the integer (col, row) `[..., 2]` of the cell that holds them.
 
         Points on the image's far edges belong to the last cell that holds any of the image, not to padding.
@@ -75,12 +76,12 @@ class Framing:
         last = np.ceil(self.to_grid(self.image_size) - 1e-9).astype(np.int64) - 1
         return np.clip(cells, first, last)
 
-    def to_pixel(self, cells: np.ndarray) -> np.ndarray:
+    def to_pixel(self, cells: ArrayLike) -> np.ndarray:
         """Integer (col, row) `[..., 2]` -> original pixels `[..., 2]` of the cells' centres."""
         middle = 0.5 if self.rule == "exact" else 0.5 - 0.5 / self.patch
         return self.from_grid(np.asarray(cells, dtype=np.float64) + middle)
 
-    def check_points(self, points: np.ndarray) -> np.ndarray:
+    def check_points(self, points: ArrayLike) -> np.ndarray:
         """Return points as float64 `[N, 2]`; an empty list is allowed.
 
         Raises:
@@ -160,7 +161,8 @@ def pad_as_authors(image_size: tuple[int, int], resolution: int, patch: int) -> 
         SpherecorrError: `resolution` is not a multiple of `patch`.
     """
     cells, factor = _whole_cells(resolution, patch), resolution / max(image_size)
-    offset = tuple(float((resolution - side) // 2) for side in _authors_content(image_size, resolution))
+    width, height = _authors_content(image_size, resolution)
+    offset = float((resolution - width) // 2), float((resolution - height) // 2)
     return Framing(image_size, (cells, cells), patch, (factor, factor), offset, "authors")
 
 

@@ -150,7 +150,7 @@ def settings_of(index: dict[str, Any]) -> StoreSettings:
     return StoreSettings(**{**settings, "source": FeatureSource(**settings["source"])})
 
 
-def open_array(path: Path, mode: Literal["c", "r+"]) -> np.ndarray:
+def open_array(path: Path, mode: Literal["c", "r+"]) -> np.memmap:
     """Map an array of a store into memory.
 
     Raises:

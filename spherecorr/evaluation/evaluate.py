@@ -95,7 +95,7 @@ def evaluate(
         sphere.check(sample.source)
     alphas = choose_alphas(sphere, alpha)
     settings = settings or MatchSettings()
-    choices = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides}
+    choices: dict[str, Any] = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides}
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     if isinstance(features, FeatureStore):
         features.check(images)
@@ -114,10 +114,10 @@ def evaluate(
     objects = object_cells(settings, images, features, sphere, spheres)
 
     def score(part: Sequence[PairRecord]) -> KeypointTable:
-        more = {"settings": settings, "objects": objects, "symmetry": symmetry}
+        more: dict[str, Any] = {"settings": settings, "objects": objects, "symmetry": symmetry}
         return score_pairs(part, features, spheres, alphas, **choices, **more)
 
-    table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, progress)
+    table = _score_in_parts(pairs, score, Path(out) if out else None, record, overwrite, progress)
     left_out = {"left out": {"count": len(broken), "first": broken[0]}} if broken else {}
     if out and broken and join_processes("cpu").main:
         write_atomic(Path(out) / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())

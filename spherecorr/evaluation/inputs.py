@@ -127,7 +127,7 @@ def object_cells(
     if settings.candidates != "foreground":
         return None
     mapper = sphere if isinstance(sphere, SphereMapper) else None
-    return _Lazy(lambda name: find_foreground(features[name], mapper, spheres and spheres[name]), records)
+    return _Lazy(lambda name: find_foreground(features[name], mapper, spheres[name] if spheres else None), records)
 
 
 def input_digests(

@@ -75,16 +75,14 @@ def score_pairs(
     nearest_own = np.zeros((len(alphas), first[-1]), dtype=bool)
     kap = np.full((2, len(alphas), len(protocols), len(thresholds), first[-1]), np.nan, dtype=np.float32)
 
-    def image(name: str) -> ImageFeatures:
+    def image(name: str, cells: np.ndarray | None = None) -> ImageFeatures:
         """A copy of its own, so that its unit vectors are forgotten with it."""
-        cells = None if objects is None else objects[name]
-        return ImageFeatures(replace(features[name]), spheres and spheres[name], cells)
+        return ImageFeatures(replace(features[name]), None if spheres is None else spheres[name], cells)
 
     for batch in progress(_batches(pairs, count)):
-        target = image(pairs[batch[0]].target.id)
-        sources = [
-            ImageFeatures(features[name], spheres and spheres[name]) for name in (pairs[i].source.id for i in batch)
-        ]
+        name = pairs[batch[0]].target.id
+        target = image(name, None if objects is None else objects[name])
+        sources = [image(pairs[i].source.id) for i in batch]
         cells = [source.framing.to_cell(keypoints[i].source) for source, i in zip(sources, batch, strict=True)]
         similarity = PairSimilarity(sources, target, settings.fusion).rows(cells, alphas).cpu()
         allowed = candidate_cells(target, settings.candidates)
@@ -210,7 +208,7 @@ def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
     if symmetry is None:
         symmetry = symmetry_by_name({**pair.source.keypoints, **pair.target.keypoints})
     shown = {name: point for name, point in pair.target.keypoints.items() if point}
-    mirrored = [symmetry.mirrored.get(name) for name in names]
+    mirrored = [symmetry.mirrored.get(name, "") for name in names]
     alike = [len(symmetry.groups.get(name, frozenset()) & shown.keys()) for name in names]
     return _Keypoints(
         names,

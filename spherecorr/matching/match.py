@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from spherecorr.errors import SpherecorrError
@@ -18,8 +19,6 @@ from spherecorr.matching.settings import MatchSettings
 from spherecorr.matching.similarity import ImageFeatures, PairSimilarity
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
-
-Points = Sequence[tuple[float, float]] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ class MatchResult:
 def match(
     source: FeatureMap | ImageFeatures,
     target: FeatureMap | ImageFeatures,
-    points: Points,
+    points: ArrayLike,
     *,
     sphere: SphereMapper | None = None,
     mask: np.ndarray | None = None,
@@ -93,13 +92,13 @@ def match(
         source = prepare(source, sphere, settings if settings.candidates == "foreground" else MatchSettings())
     if isinstance(target, FeatureMap):
         target = prepare(target, sphere, settings, mask)
-    return match_images(source, target, points, settings, sphere and sphere.settings)
+    return match_images(source, target, points, settings, None if sphere is None else sphere.settings)
 
 
 def match_images(
     source: ImageFeatures,
     target: ImageFeatures,
-    points: Points,
+    points: ArrayLike,
     settings: MatchSettings | None = None,
     known: SphereSettings | None = None,
 ) -> MatchResult:
@@ -195,7 +194,7 @@ def _cycle(forth: _Direction, points: np.ndarray, rows: Tensor, alpha: float) ->
 
 def _angles(forth: _Direction, cells: np.ndarray, raw_rows: Tensor, known: SphereSettings) -> dict[str, np.ndarray]:
     """The fields of `MatchResult` that are read from angles on the sphere."""
-    source, target = forth.source.sphere.points.float(), forth.target.sphere.points.float()
+    source, target = (image.sphere.points.float() for image in (forth.source, forth.target) if image.sphere)
     cosine = forth.source.surface_points(cells).to(target) @ target.flatten(1)
     angles = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).unflatten(1, target.shape[1:])
     best = best_cells(raw_rows)

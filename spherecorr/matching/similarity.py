@@ -78,7 +78,7 @@ class PairSimilarity:
         cells, back = _distinct(cells)
         raw = self._by_features(cells) if min(alphas) < 1 else torch.zeros(())
         surface = self._by_surface(cells) if max(alphas) > 0 else torch.zeros(())
-        ends = {0: raw, 1: surface}
+        ends: dict[float, Tensor] = {0: raw, 1: surface}
         rows = [ends[alpha] if alpha in ends else (1 - alpha) * raw + alpha * surface for alpha in alphas]
         columns, lines = self.target.framing.grid
         return torch.stack(rows)[:, back].unflatten(-1, (lines, columns))
