@@ -112,7 +112,7 @@ def test_torchvision_makes_masks_and_nothing_else():
     assert [relative(path) for path in SOURCES if "torchvision" in libraries(path)] == ["spherecorr/masking.py"]
 
 
-@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks", "experiments", "docs"])
 def test_files_stay_readable(folder):
     lengths = {relative(path): len(path.read_text("utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
     assert {path: length for path, length in lengths.items() if length > 500} == {}

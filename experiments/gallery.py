@@ -1,6 +1,6 @@
 r"""Pictures of held-out pairs to look at: PCA, sphere maps, and raw, sphere and fused matches beside the truth.
 
-    python benchmarks/gallery.py renders --out data/gallery --count 12
+    python experiments/gallery.py renders --out data/gallery --count 12
 
 Pairs are spread evenly over the split, and so over its categories. Each becomes `NUMBER.jpg`:
 

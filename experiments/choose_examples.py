@@ -2,7 +2,7 @@ r"""Choose the app's example pairs by measurement, and write `examples/`.
 
     spherecorr render renders --split test --count 240 --pairs 300 --size 448 --supersample 2 --seed 7 --studio \
         --categories car,aeroplane,horse,bus,cow,dog
-    python benchmarks/choose_examples.py renders --categories car horse aeroplane bus cow dog
+    python experiments/choose_examples.py renders --categories car horse aeroplane bus cow dog
 
 Matching goes as in the app, within the foreground. Of each category's pairs it takes the one where most keypoints, up
 to three, are taken for their mirrored keypoint by raw features and found by the sphere and by both together; of those

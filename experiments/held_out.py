@@ -1,4 +1,4 @@
-"""What the benchmarks of a sphere share: held-out renders with their features, and the true directions of their cells.
+"""What the experiments on a sphere share: held-out renders with their features, and the true directions of their cells.
 
 Renders are those of `spherecorr render`, of procedural objects or of meshes: both come with the surface point under
 every pixel, from which the sphere map follows that a perfect mapper would draw.

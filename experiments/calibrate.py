@@ -2,7 +2,7 @@ r"""Calibrate the app's flags "not visible" and "likely symmetric mistake" of a 
 
     spherecorr render renders --split val  --count 280 --pairs 40 --size 448 --backgrounds photos
     spherecorr render renders --split test --count 700 --pairs 60 --size 448 --backgrounds photos
-    python benchmarks/calibrate.py renders --features data/features/held
+    python experiments/calibrate.py renders --features data/features/held
 
 Every keypoint that a source shows is matched as the app does it, within the target's foreground. A flag is right if
 
