@@ -1,4 +1,4 @@
-"""Is a match right? PCK, KAP, and the mistake this project is about: the mirrored keypoint taken for the part."""
+"""Is a match right? PCK, KAP, and the mistake this project is about: the mirrored keypoint taken for the keypoint."""
 
 from __future__ import annotations
 
