@@ -111,7 +111,7 @@ def test_constant_similarities_get_the_share_of_positives_and_random_ones_less()
             parts.append(kap_list(*(part[0, 0] for part in kap_maxima(rows, framing, truth, 40.0, KapProtocol()))))
         kaps.append(average_precision(*map(np.concatenate, zip(*parts, strict=True))))
     assert kaps[0] == 4 / 10  # four positives and six negatives in every pair
-    assert kaps[1] < 0.3
+    assert kaps[1] < kaps[0]
 
 
 def test_average_precision_is_scikit_learns_on_lists_with_ties():
