@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,8 +23,8 @@ class FeatureMap:
         features: float tensor `[D, H, W]`.
         framing: how the image became the grid of H x W cells.
         source: which model and tokens they are.
-        parts: further maps of the same image, each with its own grid, channels and source, such as other levels of a
-            diffusion model; a sphere mapper reads `features` alone, raw similarity all of them.
+        parts: further maps of the same image, without parts of their own, each with its own grid, channels and source,
+            such as other levels of a diffusion model. A sphere mapper reads `features` alone, raw similarity all.
     """
 
     features: Tensor
@@ -35,17 +37,70 @@ class FeatureMap:
         """The backbone's name."""
         return self.source.backbone
 
+    @property
+    def sources(self) -> tuple[FeatureSource, ...]:
+        """Of the features and of all parts."""
+        return self.source, *(part.source for part in self.parts)
+
     def tokens(self) -> Tensor:
         """The features as tokens `[H * W, D]`, row by row."""
         return self.features.flatten(1).T
 
+    @cached_property
+    def unit(self) -> Tensor:
+        """Float32 `[P, H * W]`, the `unit_vectors` of all cells, row by row; kept as long as the map is."""
+        values = [self.features.flatten(1)]
+        if self.parts:
+            columns, rows = self.framing.grid
+            cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
+            values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
+        return torch.cat([_unit(value) for value in values])
+
+    def unit_vectors(self, cells: np.ndarray) -> Tensor:
+        """The features of cells (col, row) `[N, 2]` at unit length, and those of all parts at the cells' centres.
+
+        Returns:
+            Float32 `[P, N]`: P is the number of channels of the features and all parts together.
+        """
+        columns, rows = torch.as_tensor(cells, device=self.features.device).T
+        values = [self.features[:, rows, columns]]
+        values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
+        return torch.cat([_unit(value) for value in values])
+
+
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """The values of a tensor of any dtype, for digests."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _unit(values: Tensor) -> Tensor:
+    """Vectors `[D, N]` at unit length, float32; 0 stays 0."""
+    values = values.float()
+    return values / torch.linalg.vector_norm(values, dim=0).clamp(min=1e-12)
+
+
+def _sample(feature_map: FeatureMap, points: np.ndarray) -> Tensor:
+    """Features at original pixels `[N, 2]`, linear between the centres of cells: float32 `[D, N]`."""
+    place = feature_map.framing.to_grid(points) / feature_map.framing.grid * 2 - 1
+    grid = torch.as_tensor(place, dtype=torch.float32, device=feature_map.features.device)[None, None]
+    values = feature_map.features.float()[None]
+    sampled = torch.nn.functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
+    return sampled[0, :, 0]
+
 
 @dataclass(frozen=True, eq=False)
 class SphereMap:
-    """Sphere points of one image: `points` `[3, H, W]`, unit length, and the `framing` of the cells."""
+    """Surface points of one image.
+
+    Attributes:
+        points: `[3, H, W]` of unit length on the sphere; `[2, H, W]` on the plane.
+        framing: of the cells.
+        surface: the name of the surface, see `sphere.surface`.
+    """
 
     points: Tensor
     framing: Framing
+    surface: Literal["sphere", "plane"] = "sphere"
 
 
 def joint_pca(

@@ -289,8 +289,8 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
         ({"mirrored": True}, "Mirrored crops are for training; they go with labels"),
         ({"smallest_crop": 0}, "The smallest crop is a share above 0 and at most 1; got 0"),
         ({"smallest_crop": 1.5}, "The smallest crop is a share above 0 and at most 1; got 1.5"),
-        ({"framing": "fit", "labels": True}, "labels and crops go with the framing 'pad'"),
-        ({"framing": "fit", "crop": "resized"}, "labels and crops go with the framing 'pad'"),
+        ({"framing": "fit", "labels": True}, "labels and crops need the framing 'pad', not 'fit'"),
+        ({"framing": "fit", "crop": "resized"}, "labels and crops need the framing 'pad', not 'fit'"),
     ],
 )
 def test_mistakes_in_the_settings(backbone, change, message):

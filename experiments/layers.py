@@ -2,7 +2,7 @@ r"""What would other layers of `mini`, or several together, be worth to a sphere
 
     spherecorr render renders --split trn --count 7000 --pairs 500 --size 448 --backgrounds photos
     spherecorr render renders --split val --count 280 --pairs 40 --size 448 --backgrounds photos
-    python benchmarks/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
+    python experiments/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
         --layers 3,5,7
 
 For every list of layers a mapper of the ablation's base shape is trained with Muon, on the same crops and for the same
