@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from spherecorr.data.registry import open_dataset
 from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import extract, size_on_disk
 from spherecorr.pipelines.common import Notify, Progress, ignore, silent, write_left_out
-from spherecorr.store import FeatureStore
+from spherecorr.store import INDEX, FeatureStore, partial_folder, read_index, settings_of
 from spherecorr.store_settings import StoreSettings
 
 PICTURES = "pictures"
@@ -69,6 +70,8 @@ def extract_features(
     made = StoreSettings(**{"source": model.source, "resolution": model.default_resolution, **changes})
     if broken is not None:
         records = readable(records, labels, broken, progress)
+    if broken:
+        forget_unfinished(Path(out), records, made)
     store = store_features(records, model, made, out, batch=batch, notify=notify, progress=progress)
     if broken:
         write_left_out(out, broken)
@@ -89,6 +92,20 @@ def store_features(
     size = size_on_disk(records, settings) / 1e9
     notify(f"{len(records):,} images, {size:.2f} GB in {folder}")
     return extract(records, backbone, settings, folder, batch=batch, progress=partial(progress, "features"))
+
+
+def forget_unfinished(folder: Path, records: Sequence[ImageRecord], settings: StoreSettings) -> None:
+    """Delete an unfinished store that differs in nothing but images that are now left out.
+
+    It stopped at one of them, and a store has a place for each of its images from the start.
+    """
+    partial = partial_folder(folder)
+    if not (partial / INDEX).is_file():
+        return
+    index = read_index(partial)
+    begun = {image["id"] for image in index["images"]}
+    if settings_of(index) == settings and begun > {record.id for record in records}:
+        shutil.rmtree(partial)
 
 
 def list_images(

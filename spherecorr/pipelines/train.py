@@ -16,7 +16,7 @@ from spherecorr.evaluation.inputs import read_pairs
 from spherecorr.extraction import extract
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.pipelines.common import Notify, Progress, ignore, silent, versions, write_left_out
-from spherecorr.pipelines.extract import readable, store_features
+from spherecorr.pipelines.extract import forget_unfinished, readable, store_features
 from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
@@ -116,6 +116,9 @@ def train(
     mapper_settings = SphereSettings(model.source.dim, **shape)
     if broken is not None:
         parts = [replace(part, records=readable(part.records, True, broken, progress)) for part in parts]
+    if broken and world.main:
+        for part in parts:
+            forget_unfinished(part.store, part.records, cuts)
     chosen = preset(preset_name, mapper_settings, sum(len(part.records) for part in parts))
     chosen = replace(chosen, weights=replace(chosen.weights, **changed), **(settings or {}))
 
