@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, log_softmax, normalize, softmax
 
 from spherecorr.backbones import Backbone, load_backbone
-from spherecorr.cli.base import progress
-from spherecorr.cli.pretrain import find_pictures
+from spherecorr.cli.base import show_progress
 from spherecorr.evaluation.tables import Table, percent
+from spherecorr.pipelines.extract import find_pictures
 from spherecorr.training.pretrain_settings import PretrainSettings
 from spherecorr.training.pretraining import (
     DEVIATION,
@@ -203,7 +204,7 @@ def learn_from(options: argparse.Namespace, teacher: Backbone, settings: Pretrai
     found: Sequence[Path] = find_pictures(options.images)
     order = np.random.default_rng(settings.seed).permutation(len(found))[: options.pictures]
     width = make_student(settings).num_features
-    return teacher_targets([found[i] for i in order], teacher, settings, width, progress("teacher"))
+    return teacher_targets([found[i] for i in order], teacher, settings, width, partial(show_progress, "teacher"))
 
 
 def main() -> None:
