@@ -78,6 +78,8 @@ def extract(
     folder = Path(folder)
     if backbone.source.differs_from(settings.source):
         raise StoreError(f"The backbone gives {backbone.source}, and the store is to hold {settings.source}.")
+    if backbone.parts:
+        raise StoreError(f"A store holds one map of an image, and '{backbone.name}' gives {1 + len(backbone.parts)}.")
     index = _describe(records, settings)
     if (folder / INDEX).is_file():
         _check_same(folder, index)

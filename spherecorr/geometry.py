@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -107,23 +108,40 @@ class Framing:
 
     def axes(self, shift: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
         """Original pixels of every column `[cols]` and row `[rows]` of cells, `shift` cells from their first edges."""
-        columns, rows = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in self.grid)
-        return self.from_grid(columns)[:, 0], self.from_grid(rows)[:, 1]
+        return _axes(self, shift)
 
     def content_cells(self) -> np.ndarray:
         """Boolean `[rows, cols]`: cells whose centre lies on the image, not on padding; at least one.
 
         Of an image that is thinner than a cell and lies on no centre, the cells that hold it.
         """
-        first, last = self.to_cell((0, 0)), self.to_cell(self.image_size)
-        inside = []
-        for axis, centres in enumerate(self.axes()):
-            on_image = (centres >= 0) & (centres <= self.image_size[axis])
-            if not on_image.any():
-                on_image[first[axis] : last[axis] + 1] = True
-            inside.append(on_image)
-        columns, rows = inside
-        return rows[:, None] & columns
+        return _content_cells(self)
+
+
+# One framing is asked again and again: for every pair of its image, and for every match.
+@lru_cache(maxsize=1024)
+def _axes(framing: Framing, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    columns, rows = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in framing.grid)
+    return _read_only(framing.from_grid(columns)[:, 0]), _read_only(framing.from_grid(rows)[:, 1])
+
+
+@lru_cache(maxsize=1024)
+def _content_cells(framing: Framing) -> np.ndarray:
+    first, last = framing.to_cell((0, 0)), framing.to_cell(framing.image_size)
+    inside = []
+    for axis, centres in enumerate(framing.axes()):
+        on_image = (centres >= 0) & (centres <= framing.image_size[axis])
+        if not on_image.any():
+            on_image[first[axis] : last[axis] + 1] = True
+        inside.append(on_image)
+    columns, rows = inside
+    return _read_only(rows[:, None] & columns)
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    """The same array, which nobody who shares it can change."""
+    values.flags.writeable = False
+    return values
 
 
 def resize_to_fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:

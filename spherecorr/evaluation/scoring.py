@@ -127,7 +127,7 @@ def score_pairs(
 def _best(rows: torch.Tensor, allowed: np.ndarray, target: ImageFeatures, settings: MatchSettings) -> np.ndarray:
     """Pixels `[A, N, 2]` of the best matches in rows `[A, N, H, W]` among the cells allowed."""
     if not allowed.all():
-        rows = rows.masked_fill(~torch.from_numpy(allowed), -torch.inf)
+        rows = rows.masked_fill(torch.from_numpy(~allowed), -torch.inf)
     return best_points(rows.flatten(0, 1), target.framing, settings).reshape(*rows.shape[:2], 2)
 
 

@@ -176,7 +176,7 @@ class _Direction:
     def rows(self, cells: np.ndarray, alphas: Sequence[float]) -> Tensor:
         """`[A, N, H, W]`, -inf where nothing can be matched."""
         rows = self.similarity.rows([cells], alphas)
-        return rows.masked_fill(~torch.as_tensor(self.candidates, device=rows.device), -torch.inf)
+        return rows.masked_fill(torch.as_tensor(~self.candidates, device=rows.device), -torch.inf)
 
     def back(self) -> _Direction:
         """From the target to the source."""
@@ -199,7 +199,7 @@ def _angles(forth: _Direction, cells: np.ndarray, raw_rows: Tensor, known: Spher
     angles = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).unflatten(1, target.shape[1:])
     best = best_cells(raw_rows)
     raw_angle = angles[torch.arange(len(cells)), best[:, 1], best[:, 0]].cpu().numpy()
-    nearest = angles[:, torch.as_tensor(forth.candidates)].min(dim=1).values.cpu().numpy()
+    nearest = angles[:, torch.tensor(forth.candidates)].min(dim=1).values.cpu().numpy()
     visible = nearest <= known.visible_angle
     if known.mirror_angle is None:
         mistake = visible & (raw_angle > known.symmetric_angle)
