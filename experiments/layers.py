@@ -23,7 +23,8 @@ from ablation import BASE_SPHERE, BASE_TRAINING, BASE_WEIGHTS, MUON
 from held_out import HeldOut, compare_directions, open_split
 from torch import Tensor
 
-from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.backbones import load_backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.cli.base import show_progress
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
@@ -37,7 +38,7 @@ from spherecorr.training.fit import fit
 from spherecorr.training.settings import TrainSettings
 
 
-class SeveralLayers(Backbone):
+class SeveralLayers(VitBackbone):
     """A backbone that gives the tokens of several blocks, one after the other."""
 
     def __init__(self, name: str, layers: tuple[int, ...], device: str):

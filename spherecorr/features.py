@@ -108,6 +108,8 @@ def joint_pca(
 ) -> list[np.ndarray]:
     """Project several feature maps on the principal components of all their cells together.
 
+    Of maps with parts the primary `features` are taken, which a sphere mapper reads.
+
     Args:
         maps: feature maps with the same number of channels.
         foregrounds: boolean `[H, W]` per map; the components are fitted on these cells only.
@@ -118,23 +120,26 @@ def joint_pca(
         the features vary in so many directions), and the sign of its largest loading is positive, so the same maps
         always give the same pictures.
     """
-    from sklearn.decomposition import PCA
-
-    tokens = [feature_map.tokens().float().cpu().numpy() for feature_map in maps]
-    chosen = tokens if foregrounds is None else [t[f.reshape(-1)] for t, f in zip(tokens, foregrounds, strict=True)]
-    fitted = np.concatenate(chosen)
+    tokens = [feature_map.tokens().float().cpu() for feature_map in maps]
+    chosen = tokens
+    if foregrounds is not None:
+        masks = (torch.from_numpy(foreground.reshape(-1)) for foreground in foregrounds)
+        chosen = [t[mask] for t, mask in zip(tokens, masks, strict=True)]
+    fitted = torch.cat(chosen)
     if len(fitted) <= components:  # too few foreground cells for a basis: use everything
-        fitted = np.concatenate(tokens)
-    pca = PCA(components, svd_solver="covariance_eigh").fit(fitted)
-    largest = np.abs(pca.components_).argmax(axis=1)
-    signs = np.sign(pca.components_[np.arange(components), largest])
+        fitted = torch.cat(tokens)
+    mean = fitted.mean(dim=0)
+    centred = fitted - mean
+    # Not scikit-learn's PCA: its first import in a thread of the app can lock.
+    variances, directions = torch.linalg.eigh(centred.T @ centred / max(len(fitted) - 1, 1))
+    variances, directions = variances.flip(0)[:components], directions.flip(1)[:, :components]
+    largest = directions.abs().argmax(dim=0)
+    signs = directions.gather(0, largest[None]).sign()
     # Directions in which the features hardly vary stay near 0: stretching them would show rounding noise as colour.
-    variance = pca.explained_variance_
-    deviation = np.sqrt(np.maximum(variance, 1e-5 * variance[0] + 1e-12))
-    return [
-        (pca.transform(t) * signs / deviation).reshape(*m.features.shape[1:], components)
-        for t, m in zip(tokens, maps, strict=True)
-    ]
+    deviations = variances.clamp(min=1e-5 * float(variances[0]) + 1e-12).sqrt()
+    basis = directions * signs / deviations
+    projected = ((t - mean) @ basis for t in tokens)
+    return [p.reshape(*m.features.shape[1:], components).numpy() for p, m in zip(projected, maps, strict=True)]
 
 
 def estimate_foreground(feature_map: FeatureMap) -> np.ndarray:

@@ -68,7 +68,7 @@ def models(folder) -> list[str]:
 
 
 def figures(path) -> list[list]:
-    return json.loads(path.read_text())["figures"]
+    return json.loads(path.read_text())["scores"]
 
 
 def test_a_dataset_becomes_a_report(folder, run, tmp_path):

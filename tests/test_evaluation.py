@@ -102,7 +102,7 @@ def tiny_mapper() -> SphereMapper:
 
 def figures(report) -> list:
     """All figures, NaN made comparable."""
-    return [tuple("nan" if value != value else value for value in vars(figure).values()) for figure in report.figures]
+    return [tuple("nan" if value != value else value for value in vars(score).values()) for score in report.scores]
 
 
 def test_raw_takes_the_twin_and_the_sphere_the_right_one(pair):

@@ -91,7 +91,7 @@ class KeypointTable:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                head = {
+                head: dict[str, Any] = {
                     name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(str(file["head"])).items()
                 }
                 return cls(**head, **{name: file[name] for name in OF_ROWS})
@@ -114,12 +114,10 @@ class KeypointTable:
         count = np.searchsorted(self.pair[order], pairs, side="right") - start
         first = np.cumsum(count) - count
         rows = order[np.repeat(start - first, count) + np.arange(count.sum())]
-        return KeypointTable(
-            **{name: getattr(self, name) for name in SETTINGS},
-            **{name: tuple(getattr(self, name)[i] for i in pairs) for name in OF_PAIRS},
-            **{name: getattr(self, name)[..., rows] for name in OF_ROWS if name != "pair"},
-            pair=np.repeat(np.arange(len(pairs)), count),
-        )
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in SETTINGS}
+        chosen |= {name: tuple(getattr(self, name)[i] for i in pairs) for name in OF_PAIRS}
+        chosen |= {name: getattr(self, name)[..., rows] for name in OF_ROWS if name != "pair"}
+        return KeypointTable(**chosen, pair=np.repeat(np.arange(len(pairs)), count))
 
 
 SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion", "candidates", "soft_window")
@@ -140,13 +138,8 @@ def concatenate(tables: Sequence[KeypointTable]) -> KeypointTable:
         if len(values) > 1:
             raise TableError(f"Keypoint tables of different {name} cannot be joined: {sorted(values)}.")
     first_pair = np.cumsum([0, *(len(table.pair_ids) for table in tables)])
-    return KeypointTable(
-        **{name: getattr(tables[0], name) for name in SETTINGS},
-        **{name: tuple(value for table in tables for value in getattr(table, name)) for name in OF_PAIRS},
-        **{
-            name: np.concatenate([getattr(table, name) for table in tables], axis=-1)
-            for name in OF_ROWS
-            if name != "pair"
-        },
-        pair=np.concatenate([table.pair + first for table, first in zip(tables, first_pair, strict=False)]),
-    )
+    joined: dict[str, Any] = {name: getattr(tables[0], name) for name in SETTINGS}
+    joined |= {name: tuple(value for table in tables for value in getattr(table, name)) for name in OF_PAIRS}
+    joined |= {name: np.concatenate([getattr(table, name) for table in tables], axis=-1) for name in OF_ROWS}
+    joined["pair"] = np.concatenate([table.pair + first for table, first in zip(tables, first_pair, strict=False)])
+    return KeypointTable(**joined)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from spherecorr.backbones import load_backbone
+from spherecorr.backbones.vit import VitBackbone
+from spherecorr.errors import SpherecorrError
 from spherecorr.pipelines.common import Progress, silent
 from spherecorr.pipelines.extract import find_pictures
 from spherecorr.training.pretrain_settings import PretrainSettings
@@ -42,6 +44,8 @@ def pretrain(
     # In random order: the first ones alone decide the teacher's mean and principal components.
     images = [images[i] for i in np.random.default_rng(settings.seed).permutation(len(images))]
     model = load_backbone(teacher, device=device)
+    if not isinstance(model, VitBackbone):
+        raise SpherecorrError(f"The teacher must be a ViT; '{teacher}' is none.")
     student = begin(model, settings)
     width: int = student.num_features  # type: ignore[assignment]  # an attribute of timm's models
     targets = teacher_targets(images, model, settings, width, partial(progress, "teacher"))

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import sklearn.decomposition  # noqa: F401 - here, because its first import in one thread can lock with Plotly's in another
 from PIL import Image, ImageOps
 
-from spherecorr.backbones import BackboneError, load_backbone, weights_available
+from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, weights_available
 from spherecorr.backbones.registry import BACKBONES, resolutions
-from spherecorr.backbones.vit import Backbone
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
 from spherecorr.geometry import mask_to_cells
@@ -89,7 +87,7 @@ class Engine:
         name = controls.backbone
         if name not in self.settings.backbones:
             raise SpherecorrError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
-        info = BACKBONES.get(name)
+        info = find(name)
         # A click in the page must not start a download.
         if info and info.repository and not weights_available(name):
             raise BackboneError(
