@@ -34,7 +34,7 @@ from held_out import open_split, rounded
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, log_softmax, normalize, softmax
 
-from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.backbones.vit import VitBackbone, load_vit
 from spherecorr.cli.base import show_progress
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.pipelines.extract import find_pictures
@@ -149,7 +149,7 @@ def _cross_entropies(given: Tensor, wanted: Tensor, centre: Tensor) -> tuple[Ten
 
 
 def make(
-    row: str, teacher: Backbone, targets: Targets, settings: PretrainSettings, scratch_steps: int
+    row: str, teacher: VitBackbone, targets: Targets, settings: PretrainSettings, scratch_steps: int
 ) -> tuple[nn.Module, PretrainSettings]:
     """The student of a row, and how it was trained."""
     if row == "from scratch":
@@ -171,7 +171,7 @@ ROWS = (
 )
 
 
-def score(renders: Path, backbone: Backbone, resolution: int, limit: int | None) -> dict[str, float]:
+def score(renders: Path, backbone: VitBackbone, resolution: int, limit: int | None) -> dict[str, float]:
     """Raw matches on the pairs of `val`."""
     with tempfile.TemporaryDirectory() as folder:
         held = open_split(renders, "val", backbone, resolution, Path(folder), limit)
@@ -199,7 +199,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def learn_from(options: argparse.Namespace, teacher: Backbone, settings: PretrainSettings) -> Targets:
+def learn_from(options: argparse.Namespace, teacher: VitBackbone, settings: PretrainSettings) -> Targets:
     """Some of the pictures, in random order, with the teacher's answers."""
     found: Sequence[Path] = find_pictures(options.images)
     order = np.random.default_rng(settings.seed).permutation(len(found))[: options.pictures]
@@ -211,7 +211,7 @@ def main() -> None:
     """Train and score every student, and print the table."""
     options = parse()
     settings = PretrainSettings(depth=8, steps=options.steps)
-    teacher = load_backbone(options.teacher, device="cpu")
+    teacher = load_vit(options.teacher, device="cpu")
     targets = learn_from(options, teacher, settings)
     rows, results = [], {}
     for row in (ROWS[number] for number in options.rows):
@@ -220,7 +220,7 @@ def main() -> None:
         seconds = time.perf_counter() - begun
         with tempfile.TemporaryDirectory() as folder:
             save_student(student, made, Path(folder))
-            backbone = load_backbone(f"local-dir:{folder}", device="cpu")
+            backbone = load_vit(f"local-dir:{folder}", device="cpu")
             results[row] = {"seconds": seconds, **score(options.renders, backbone, settings.resolution, options.limit)}
         rows.append([row, f"{seconds:.0f}", *(percent(results[row][name]) for name in SCORES)])
         print(f"{row}: {json.dumps(rounded(results[row]))}", flush=True)

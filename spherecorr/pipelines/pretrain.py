@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spherecorr.backbones import load_backbone
-from spherecorr.backbones.vit import VitBackbone
-from spherecorr.errors import SpherecorrError
+from spherecorr.backbones.vit import load_vit
 from spherecorr.pipelines.common import Progress, silent
 from spherecorr.pipelines.extract import find_pictures
 from spherecorr.training.pretrain_settings import PretrainSettings
@@ -43,9 +41,7 @@ def pretrain(
     images = find_pictures(folders)
     # In random order: the first ones alone decide the teacher's mean and principal components.
     images = [images[i] for i in np.random.default_rng(settings.seed).permutation(len(images))]
-    model = load_backbone(teacher, device=device)
-    if not isinstance(model, VitBackbone):
-        raise SpherecorrError(f"The teacher must be a ViT; '{teacher}' is none.")
+    model = load_vit(teacher, device=device)
     student = begin(model, settings)
     width: int = student.num_features  # type: ignore[assignment]  # an attribute of timm's models
     targets = teacher_targets(images, model, settings, width, partial(progress, "teacher"))

@@ -25,6 +25,7 @@ from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TrainingCrops
 from spherecorr.training.fit import fit
 from spherecorr.training.settings import LossWeights
+from spherecorr.training.settings import preset as preset_settings
 from spherecorr.training.validation import validator
 
 Dataset = tuple[str, str | Path]
