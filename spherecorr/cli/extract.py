@@ -17,6 +17,7 @@ from spherecorr.cli.base import (
     show_progress,
 )
 from spherecorr.cli.flags import add_flags, given
+from spherecorr.pipelines.settings import Models
 from spherecorr.store_settings import StoreSettings
 
 
@@ -38,12 +39,8 @@ def register_extract(commands) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="store to write")
     parser.add_argument("--split", help="split of the dataset (default: its only one)")
     add_masks(parser)
-    parser.add_argument(
-        "--backbone",
-        default="mini",
-        metavar="NAME",
-        help="mini, dinov2-b, local-dir:FOLDER, or any ViT of timm (default: %(default)s)",
-    )
+    add_flags(parser, Models, only=("backbone",), shown={"backbone": "mini"})
+    parser.set_defaults(backbone="mini")
     add_flags(parser, StoreSettings, skip=("source",), shown={"resolution": "448, rounded down to whole patches"})
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="crops in a forward pass (default: 8)")
     add_skip_broken(parser, ", and list it in the store's left-out.txt")

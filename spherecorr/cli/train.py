@@ -17,6 +17,7 @@ from spherecorr.cli.base import (
     show_progress,
 )
 from spherecorr.cli.flags import add_flags, given
+from spherecorr.pipelines.settings import Models
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store_settings import StoreSettings
 from spherecorr.training.settings import LossWeights, TrainSettings
@@ -60,9 +61,7 @@ def register_train(commands) -> None:
         help="split to train on; the sources of its pairs are taken (default: trn; all of data that are not split)",
     )
     add_masks(parser)
-    parser.add_argument(
-        "--backbone", metavar="NAME", help="mini, dinov2-b, local-dir:FOLDER, or any ViT of timm (default: the store's)"
-    )
+    add_flags(parser, Models, only=("backbone",), shown={"backbone": "the store's"})
     add_crop_options(parser)
     add_flags(parser, SphereSettings, only=("positions", "width", "depth", "alpha"))
     parser.add_argument(
@@ -119,7 +118,7 @@ def run_train(options: argparse.Namespace) -> None:
         backbone=options.backbone,
         split=options.split,
         masks=options.masks,
-        preset_name=options.preset,
+        preset=options.preset,
         weights=options.weights,
         settings=given(options, TrainSettings, skip=("weights",)),
         sphere=given(options, SphereSettings),

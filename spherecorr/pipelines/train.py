@@ -24,7 +24,8 @@ from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TrainingCrops
 from spherecorr.training.fit import fit
-from spherecorr.training.settings import LossWeights, preset
+from spherecorr.training.settings import LossWeights
+from spherecorr.training.settings import preset as preset_settings
 from spherecorr.training.validation import validator
 
 Dataset = tuple[str, str | Path]
@@ -48,7 +49,7 @@ def train(
     backbone: str | None = None,
     split: str | None = None,
     masks: str | Path | None = None,
-    preset_name: Literal["fast", "paper"] = "fast",
+    preset: Literal["fast", "paper"] = "fast",
     weights: Mapping[str, float] | None = None,
     settings: Mapping[str, Any] | None = None,
     sphere: Mapping[str, Any] | None = None,
@@ -76,7 +77,7 @@ def train(
         backbone: see `load_backbone`; None takes the one of a store that is there.
         split: of the datasets; by default trn, and all of data that are not split.
         masks: folder of masks that count instead of the datasets' own.
-        preset_name: see `training.settings.preset`.
+        preset: see `training.settings.preset`.
         weights: changes of the preset's `LossWeights`.
         settings: changes of the preset's `TrainSettings`.
         sphere: changes of the mapper's `SphereSettings`.
@@ -110,7 +111,7 @@ def train(
     if backbone is None and there is None:
         raise SpherecorrError("Name the backbone with --backbone, or with --store a store that is there.")
     model = load_backbone(backbone or there.settings.source, device=str(world.device))  # type: ignore[union-attr]
-    cuts = _crop_settings(dict(crops or {}), model, there, paper=preset_name == "paper", live=live)
+    cuts = _crop_settings(dict(crops or {}), model, there, paper=preset == "paper", live=live)
     beginning = load_sphere(start, device="cpu") if start else None
     shape = {**(sphere or {}), "source": model.source, "resolution": cuts.resolution}
     mapper_settings = SphereSettings(model.source.dim, **shape)
@@ -119,7 +120,7 @@ def train(
     if broken and world.main:
         for part in parts:
             forget_unfinished(part.store, part.records, cuts)
-    chosen = preset(preset_name, mapper_settings, sum(len(part.records) for part in parts))
+    chosen = preset_settings(preset, mapper_settings, sum(len(part.records) for part in parts))
     chosen = replace(chosen, weights=replace(chosen.weights, **changed), **(settings or {}))
 
     images = _open_crops(parts, model, cuts, world, live, notify, progress)
