@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from spherecorr.cli.base import add_command, describe_versions, progress
@@ -65,6 +66,7 @@ def check(
     info = DATASETS[name]
     broken: list[str] | None = [] if skip_broken else None
     names: set[str] = set()
+    kinds: Counter[str] = Counter()
     splits = [split] if split else dict.fromkeys([*dataset.splits, *info.pairs])
     if not splits:
         raise DatasetError(f"'{root}' has no list of pairs in Layout/large.")
@@ -72,6 +74,7 @@ def check(
     for part in splits:
         count = check_split(dataset, part, broken)
         names |= count.names
+        kinds.update(count.mask_kinds)
         print(f"{part:>18}{count.images:>11,}{count.pairs:>11,}{count.keypoints:>11,}{count.masks:>11,}", flush=True)
         if not broken and count.pairs != info.pairs.get(part, count.pairs):
             raise DatasetError(
@@ -80,6 +83,8 @@ def check(
             )
     if not broken and not split and info.images and len(names) != info.images:
         raise DatasetError(f"There are {len(names):,} images; {info.title} has {info.images:,}.")
+    if kinds:
+        print(f"masks are read as: {', '.join(f'{kind} ({number:,})' for kind, number in kinds.most_common())}")
     if broken:
         sentences = dict.fromkeys(broken)  # pairs that show the same broken image say the same
         print(f"left out: {len(sentences):,}; the first: {next(iter(sentences))}")
