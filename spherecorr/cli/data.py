@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from spherecorr.cli.base import (
@@ -60,6 +61,7 @@ def print_check(
     from spherecorr.pipelines.prepare import check_dataset
 
     rows = 0
+    kinds: Counter[str] = Counter()
 
     def counted(part, count) -> None:
         nonlocal rows
@@ -67,8 +69,11 @@ def print_check(
             print("".join(f"{column:>18}" if i == 0 else f"{column:>11}" for i, column in enumerate(COLUMNS)))
         print(f"{part:>18}{count.images:>11,}{count.pairs:>11,}{count.keypoints:>11,}{count.masks:>11,}", flush=True)
         rows += 1
+        kinds.update(count.mask_kinds)
 
     total = check_dataset(name, root, split=split, masks=masks, broken=broken, counted=counted)
+    if kinds:
+        print(f"masks are read as: {', '.join(f'{kind} ({number:,})' for kind, number in kinds.most_common())}")
     print_left_out(broken)
     print(f"{total.images:,} images of {total.categories} categories are sound")
 

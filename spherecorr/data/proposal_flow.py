@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spherecorr.data.masks import VOC_CLASSES
 from spherecorr.data.pairing import make_pair
 from spherecorr.data.reading import check_record, check_split, picture_size, read_all, read_csv
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord, Point
 
-VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
 LISTS = {"trn": "train_pairs.csv", "val": "val_pairs.csv", "test": "test_pairs.csv"}
 POINTS = 10
 """Points of every pair of PF-WILLOW."""
