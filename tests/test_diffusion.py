@@ -93,6 +93,14 @@ def test_the_papers_levels_of_stable_diffusion():
     assert (dift.dim, 768 / dift.stride) == (1280, 48)
 
 
+def test_a_unet_of_stable_diffusion_2_is_read_alike():
+    unet = tiny_unet(use_linear_projection=True, attention_head_dim=(2, 4, 6, 8))
+    scheduler = DDIMScheduler(**NOISE, prediction_type="v_prediction")
+    settings = DiffusionSettings(PAPER, 261)
+    backbone = DiffusionBackbone(tiny_vae(), unet, scheduler, tiny_prompt(), settings, "tiny-2")
+    assert [level.shape[1:] for level in backbone.extract_levels(inputs())] == [(16, 4, 8), (24, 2, 4), (32, 1, 2)]
+
+
 def full_pass(backbone: DiffusionBackbone, latents: torch.Tensor) -> list[torch.Tensor]:
     """Outputs of the paper's three levels in a pass through the whole UNet."""
     unet, outputs = backbone.unet, []
