@@ -12,7 +12,7 @@ _HOMES = {
     "load_image": "spherecorr.images",
     "load_backbone": "spherecorr.backbones",
     "load_sphere": "spherecorr.sphere.checkpoint",
-    "match": "spherecorr.matching",
+    "match": "spherecorr.matching.match",
     "evaluate": "spherecorr.evaluation.evaluate",
     "Report": "spherecorr.evaluation.report",
     "joint_pca": "spherecorr.features",

@@ -19,44 +19,62 @@ class HubError(SpherecorrError):
     """A file of the Hub that cannot be had; the message says why and what to do."""
 
 
-def cached_file(repository: str, filename: str) -> Path | None:
-    """Path of a file of `owner/name` in the local cache, or None; asks no network."""
+def cached_file(repository: str, filename: str, revision: str | None = None) -> Path | None:
+    """Path of a file of `owner/name` in the local cache, or None; asks no network.
+
+    Args:
+        repository: `owner/name`.
+        filename: path inside the repository, such as "unet/config.json".
+        revision: branch, tag or commit; None: the main branch.
+
+    Raises:
+        HubError: `repository` is no id of the Hub.
+    """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        path = try_to_load_from_cache(repository, filename)
+        path = try_to_load_from_cache(repository, filename, revision=revision)
     except HFValidationError as error:
         raise HubError(f"'{repository}' is no id of the Hugging Face Hub; ids look like owner/name.") from error
     return Path(path) if isinstance(path, str) else None
 
 
-def fetch_file(repository: str, filename: str) -> Path:
-    """Path of a file of `owner/name` in the local cache, downloaded first where it is missing.
+def fetch_file(repository: str, filename: str, revision: str | None = None) -> Path:
+    """Path of a file of `owner/name` in the local cache, downloaded first where it is missing; see `cached_file`.
 
     Raises:
-        HubError: no network (said within 2 seconds), a gated, private or missing repository, or a failed download.
+        HubError: no network (said within 2 seconds), a gated, private or missing repository, a missing revision or
+            file, or a failed download.
     """
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
-    path = cached_file(repository, filename)
+    path = cached_file(repository, filename, revision)
     if path is not None:
         return path
     # huggingface_hub would try again for most of a minute before it gives up.
     if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+        command = f"hf download {repository}" + (f" --revision {revision}" if revision else "")
         raise HubError(
             f"'{repository}' is not on this machine and {reason}. "
-            f"Connect to the network and retry, or run `hf download {repository}` beforehand."
+            f"Connect to the network and retry, or run `{command}` beforehand."
         )
     page = f"{constants.ENDPOINT}/{repository}"
     try:
-        return Path(hf_hub_download(repository, filename))
+        return Path(hf_hub_download(repository, filename, revision=revision))
     except GatedRepoError as error:
         raise HubError(f"'{repository}' is gated: ask for access on {page}, run `hf auth login`, retry.") from error
     except RepositoryNotFoundError as error:
         raise HubError(f"{page} does not exist, or is private and needs `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise HubError(f"'{repository}' cannot be used: it has no revision '{revision}'.") from error
     except EntryNotFoundError as error:
         raise HubError(f"'{repository}' cannot be used: it has no file {filename}.") from error
     except (OSError, RuntimeError) as error:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from spherecorr.backbones import Backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.crops import crop_box, read_picture
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.data.spair import SPair71k
@@ -43,7 +43,7 @@ def backbone():
     torch.manual_seed(0)
     shape = {"depth": 2, "embed_dim": 32, "num_heads": 2, "img_size": 64, "num_classes": 0}
     model = timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True)
-    return Backbone(model, "tiny", device="cpu")
+    return VitBackbone(model, "tiny", device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from timm.models import save_for_hf
 from spherecorr.backbones import load_backbone
 from spherecorr.cli import main
 from spherecorr.images import load_image
-from spherecorr.matching import match
+from spherecorr.matching.match import match
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings

@@ -68,7 +68,7 @@ def models(folder) -> list[str]:
 
 
 def figures(path) -> list[list]:
-    return json.loads(path.read_text())["figures"]
+    return json.loads(path.read_text())["scores"]
 
 
 def test_a_dataset_becomes_a_report(folder, run, tmp_path):
@@ -136,13 +136,13 @@ def test_thresholds_and_comparison_are_stated(folder, run):
     choices = ["--inclusive", "--fusion", "l2", "--sides", "image", "--padding", "counted"]
     code, text, _ = run(*models(folder), "--thresholds", "0.15,0.3", *choices)
     assert code == 0 and "shares of the target image; correct if error <= threshold" in text
-    assert "similarity l2" in text and "padding is matched like the picture" in text
+    assert "similarity l2" in text and "matches lie on any cell, padding included" in text
     assert "PCK@0.15, macro" in text
 
 
 def test_without_a_sphere_there_is_raw_alone(folder, run):
     code, text, _ = run(*models(folder)[:2])
-    assert code == 0 and "fused" not in text and "alpha 0; padding is never matched\n" in text
+    assert code == 0 and "fused" not in text and "alpha 0; matches lie on the image, never on padding\n" in text
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import timm
 import torch
 from PIL import Image
 
-from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.backbones import load_backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.errors import SpherecorrError
 from spherecorr.images import ImageError
 from spherecorr.training.pretrain_settings import PretrainSettings
@@ -35,7 +36,9 @@ WIDTH = 192  # of the student
 def teacher():
     torch.manual_seed(0)
     shape = {"depth": 4, "embed_dim": 128, "num_heads": 2, "img_size": 64, "num_classes": 0}
-    return Backbone(timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True), "teacher", device="cpu")
+    return VitBackbone(
+        timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True), "teacher", device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +129,7 @@ def alike():
         dynamic_img_size=True,
         pretrained_cfg_overlay=IMAGENET,
     )
-    return Backbone(model, "alike", device="cpu", layer=1)
+    return VitBackbone(model, "alike", device="cpu", layer=1)
 
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -27,14 +27,14 @@ ARROWS = {
     "sphere": MODELS,
     "matching": {"features", "geometry", "identity", "sphere"},
     "metrics": {"errors", "geometry"},
-    "data": {"files", "geometry", "images"},
+    "data": {"files", "geometry", "identity", "images"},
     "render": {"data", "files", "geometry", "images", "shipped"},
     "masking": {"data", "device", "files", "images"},
     "store_settings": {"geometry", "identity"},
     "crops": {"data", "geometry", "images", "store_settings"},
-    "store": {"crops", "features", "geometry", "identity", "store_settings"},
+    "store": {"crops", "data", "features", "geometry", "identity", "store_settings"},
     "extraction": {"backbones", "crops", "data", "files", "geometry", "store", "store_settings"},
-    "evaluation": RESULTS | {"data", "metrics", "parallel"},
+    "evaluation": RESULTS | {"data", "metrics", "parallel", "store"},
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
@@ -112,7 +112,7 @@ def test_torchvision_makes_masks_and_nothing_else():
     assert [relative(path) for path in SOURCES if "torchvision" in libraries(path)] == ["spherecorr/masking.py"]
 
 
-@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks", "experiments", "docs"])
 def test_files_stay_readable(folder):
     lengths = {relative(path): len(path.read_text("utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
     assert {path: length for path, length in lengths.items() if length > 500} == {}

@@ -13,7 +13,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.matching import MatchResult
+from spherecorr.matching.match import MatchResult
 from spherecorr.ui.api import Api
 from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.cache import Cache

@@ -136,7 +136,7 @@ def run_match(options: argparse.Namespace) -> None:
     images = load_image(options.source), load_image(options.target)
 
     from spherecorr.files import write_atomic
-    from spherecorr.matching import match
+    from spherecorr.matching.match import match
     from spherecorr.ui.table import match_records
 
     backbone, sphere = load_models(options.backbone, options.sphere, options.device)

@@ -90,16 +90,16 @@ def entry_bar(entries):
 def fetch_weights(name: str) -> None:
     """Find a backbone's weights, downloading them into the Hub's cache where they are missing."""
     from spherecorr.backbones.registry import BACKBONES
-    from spherecorr.backbones.weights import BackboneError, find, locate, weights_available
+    from spherecorr.backbones.weights import BackboneError, availability, fetch, find
     from spherecorr.data.registry import DATASETS
 
     info = find(name)
-    if info is not None and not weights_available(name):
-        print(f"{info.title}. Licence: {info.licence}. About {4 * info.parameters:,.0f} MB from the Hugging Face Hub.")
+    if info is not None and (megabytes := availability(name).megabytes):
+        print(f"{info.title}. Licence: {info.licence}. About {megabytes:,.0f} MB from the Hugging Face Hub.")
     try:
-        _, path = locate(name)
+        paths = fetch(name)
     except BackboneError as error:
         if name in BACKBONES:
             raise
         raise SpherecorrError(f"{error} Datasets are {', '.join(DATASETS)}.") from error
-    print(f"the weights are {path}, to be used as --backbone {name}")
+    print(f"the weights are {', '.join(map(str, paths))}, to be used as --backbone {name}")

@@ -136,7 +136,9 @@ def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path
         The Report; None in a process that only helps.
     """
     from spherecorr.data.symmetry import read_symmetry
-    from spherecorr.evaluation.evaluate import EvaluationError, choose_alphas, evaluate, read_pairs, spread
+    from spherecorr.evaluation.evaluate import choose_alphas, evaluate
+    from spherecorr.evaluation.inputs import EvaluationError, read_pairs, spread
+    from spherecorr.matching.settings import MatchSettings
     from spherecorr.parallel import join_processes
 
     # What can be refused is refused before features are computed.
@@ -165,15 +167,16 @@ def make_report(options: argparse.Namespace, dataset: Any, split: str, out: Path
         alpha=options.alpha,
         **given(options, "thresholds"),
         sides=options.sides,
-        fusion=options.fusion,
-        padding=options.padding,
+        settings=MatchSettings(
+            fusion=options.fusion, candidates={"lowest": "content", "counted": "all"}[options.padding]
+        ),
         symmetry=symmetry,
         inclusive=options.inclusive,
         resamples=options.resamples,
         out=out,
         overwrite=options.overwrite,
         broken=broken,
-        settings=settings,
+        about=settings,
         progress=progress("scoring", "part"),
     )
     return report if join_processes(options.device).main else None
@@ -190,7 +193,7 @@ def open_models(options: argparse.Namespace):
     Returns:
         A Backbone or, where one is named, a FeatureStore; and the SphereMapper or None.
     """
-    from spherecorr.evaluation.evaluate import EvaluationError
+    from spherecorr.evaluation.inputs import EvaluationError
     from spherecorr.store import FeatureStore
 
     if options.store:
@@ -249,7 +252,8 @@ def run_viewpoints(options: argparse.Namespace, dataset: Any, split: str, out: P
 
     from spherecorr.data.check import check_image
     from spherecorr.data.reading import read_all
-    from spherecorr.evaluation.evaluate import LEFT_OUT, EvaluationError, spread
+    from spherecorr.evaluation.evaluate import LEFT_OUT
+    from spherecorr.evaluation.inputs import EvaluationError, spread
     from spherecorr.evaluation.tables import Table, percent
     from spherecorr.evaluation.viewpoint import evaluate_viewpoints
     from spherecorr.files import write_atomic

@@ -27,7 +27,9 @@ from PIL import Image
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
+from spherecorr.images import load_image
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
+from spherecorr.render.listing import list_files
 from spherecorr.render.meshes import MeshObjects
 from spherecorr.render.objects import ProceduralObjects
 from spherecorr.render.scene import Rendering, random_camera, render
@@ -73,8 +75,8 @@ def render_object(objects, category: str, seed: list[int], settings: RenderSetti
     if settings.studio:
         background = studio_background(inner, rng)
     elif photos and rng.random() < 0.5:
-        with Image.open(photos[rng.integers(len(photos))]) as photo:
-            background = photo_background(np.asarray(photo.convert("RGB")), inner, rng)
+        photo = np.asarray(load_image(photos[rng.integers(len(photos))]))
+        background = photo_background(photo, inner, rng)
     else:
         background = procedural_background(inner, rng)
     return render(shape, camera, background, rng)
@@ -215,7 +217,7 @@ def _merged_names(path: Path, categories: tuple[str, ...], objects) -> dict[str,
 def _photographs(folder: str | None) -> list[str]:
     if folder is None:
         return []
-    found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    found = sorted(str(p) for p in list_files(Path(folder), "**/*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not found:
         raise SpherecorrError(f"There is no .jpg or .png picture in '{folder}' or below it.")
     return found

@@ -12,7 +12,7 @@ from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.prototypes import Prototypes
 from spherecorr.training.settings import TrainSettings
 
-MUON_RATE = 5.0  # times AdamW's learning rate; measured in benchmarks/README.md
+MUON_RATE = 5.0  # times AdamW's learning rate; measured in experiments/README.md
 
 
 def make_optimisers(mapper: SphereMapper, prototypes: Prototypes, settings: TrainSettings) -> list[Optimizer]:

@@ -22,7 +22,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from spherecorr.backbones import Backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.device import pick_device
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
@@ -41,7 +41,7 @@ class Targets:
     tokens: np.ndarray
 
 
-def begin(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
+def begin(teacher: VitBackbone, settings: PretrainSettings) -> nn.Module:
     """The student before its training, see `PretrainSettings.start`.
 
     Raises:
@@ -64,7 +64,7 @@ def make_student(settings: PretrainSettings) -> nn.Module:
     )
 
 
-def first_blocks(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
+def first_blocks(teacher: VitBackbone, settings: PretrainSettings) -> nn.Module:
     """A student with the teacher's own patch embedding and first blocks: a far better beginning than random weights.
 
     Raises:
@@ -103,7 +103,7 @@ def _take_own_pixels(projection: nn.Conv2d, teachers: dict) -> None:
 
 
 def teacher_targets(
-    images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int, progress: Callable = iter
+    images: Sequence[Path], teacher: VitBackbone, settings: PretrainSettings, width: int, progress: Callable = iter
 ) -> Targets:
     """Run the teacher over all images once.
 
@@ -224,7 +224,7 @@ def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -
     write_atomic(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
 
 
-def _check(images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int) -> None:
+def _check(images: Sequence[Path], teacher: VitBackbone, settings: PretrainSettings, width: int) -> None:
     if not images:
         raise SpherecorrError("There are no images to learn from.")
     patch, depth = make_student(settings).patch_embed.patch_size[0], len(teacher.model.blocks)
@@ -242,7 +242,7 @@ def _square(path: Path, resolution: int, patch: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def _layers(teacher: Backbone, picture: np.ndarray, layers: tuple[int, ...]) -> Tensor:
+def _layers(teacher: VitBackbone, picture: np.ndarray, layers: tuple[int, ...]) -> Tensor:
     """The teacher's tokens of several layers, joined: `[len(layers) * D, H, W]`."""
     maps = teacher.model.forward_intermediates(
         teacher.pixels(picture[None]), indices=list(layers), norm=False, stop_early=True, intermediates_only=True

@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import sklearn.decomposition  # noqa: F401 - here, because its first import in one thread can lock with Plotly's in another
 from PIL import Image, ImageOps
 
-from spherecorr.backbones import BackboneError, load_backbone, weights_available
+from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, weights_available
 from spherecorr.backbones.registry import BACKBONES, resolutions
-from spherecorr.backbones.vit import Backbone
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
 from spherecorr.geometry import mask_to_cells
 from spherecorr.identity import FeatureSource
 from spherecorr.images import ImageError, alpha_mask, load_image
-from spherecorr.matching import MatchResult, View, match_views
+from spherecorr.matching.match import MatchResult, match_images
+from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, load_sphere
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
-from spherecorr.sphere.settings import SphereSettings
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
@@ -88,7 +87,7 @@ class Engine:
         name = controls.backbone
         if name not in self.settings.backbones:
             raise SpherecorrError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
-        info = BACKBONES.get(name)
+        info = find(name)
         # A click in the page must not start a download.
         if info and info.repository and not weights_available(name):
             raise BackboneError(
@@ -151,28 +150,21 @@ class Engine:
         key = ("foreground", controls.sphere, *self._features_key(picture, controls))
         return self._views.get(key, find)
 
-    def view(self, picture: Picture, controls: Controls) -> View:
+    def image(self, picture: Picture, controls: Controls) -> ImageFeatures:
         """The image as matching sees it."""
-        return View(
+        return ImageFeatures(
             self.features(picture, controls), self.sphere_map(picture, controls), self.foreground(picture, controls)
         )
 
     def match(
         self, source: Picture, target: Picture, points: list[Point] | tuple[Point, ...], controls: Controls
     ) -> MatchResult:
-        """Match points of the source, in its original pixels; the errors of `matching.match_views`."""
+        """Match points of the source, in its original pixels; the errors of `matching.match`."""
         mapper, _ = self.sphere(controls)
-        settings = mapper.settings if mapper else SphereSettings(feature_dim=0)
-        return match_views(
-            self.view(source, controls),
-            self.view(target, controls),
-            np.array(points, dtype=np.float64).reshape(-1, 2) if len(points) == 0 else points,
-            alpha=controls.alpha,
-            k=controls.ranks,
-            symmetric_angle=settings.symmetric_angle,
-            mirror_angle=settings.mirror_angle,
-            visible_angle=settings.visible_angle,
-        )
+        candidates = "foreground" if controls.foreground else "content"
+        settings = MatchSettings(alpha=controls.alpha, k=controls.ranks, candidates=candidates)
+        images = self.image(source, controls), self.image(target, controls)
+        return match_images(*images, points, settings, mapper and mapper.settings)
 
     def _checkpoint(self, name: str) -> tuple[SphereMapper | None, str]:
         """A sphere of the menu, or None and what is wrong with it."""

@@ -18,7 +18,7 @@ from PIL import Image
 
 from spherecorr.backbones import BACKBONES
 from spherecorr.errors import SpherecorrError
-from spherecorr.matching import MatchResult
+from spherecorr.matching.match import MatchResult
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.examples import read_examples
 from spherecorr.ui.session import Controls, Picture, Visit

@@ -2,7 +2,7 @@ r"""Is a small backbone better made from nothing, or from a larger one? Raw matc
 
     spherecorr render renders --split trn --count 7000 --pairs 500 --size 448 --backgrounds photos
     spherecorr render renders --split val --count 280 --pairs 40 --size 448 --backgrounds photos
-    python benchmarks/from_scratch.py renders --images renders/JPEGImages photos \
+    python experiments/from_scratch.py renders --images renders/JPEGImages photos \
         --teacher local-dir:vit_tiny_patch16_224
 
 - untrained: random weights, and the teacher's own first blocks;

@@ -1,8 +1,8 @@
 r"""What each choice of a sphere's training is worth: one change a row, the same crops, the same number of steps.
 
     spherecorr extract renders renders --split trn --labels --crop square --smallest-crop 0.6 --out data/features/trn
-    python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held
-    python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held \
+    python experiments/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held
+    python experiments/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held \
         --rows base,depth-1,depth-5 --seeds 0,1
 
 Every row and seed has a run folder in `--out`: one that was stopped goes on, a finished one is not trained again, so

@@ -1,4 +1,4 @@
-"""What the benchmarks of a sphere share: held-out renders with their features, and the true directions of their cells.
+"""What the experiments on a sphere share: held-out renders with their features, and the true directions of their cells.
 
 Renders are those of `spherecorr render`, of procedural objects or of meshes: both come with the surface point under
 every pixel, from which the sphere map follows that a perfect mapper would draw.
@@ -22,7 +22,8 @@ from spherecorr.cli.base import load_models, progress
 from spherecorr.crops import cell_labels, read_picture
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation.evaluate import evaluate, spread
+from spherecorr.evaluation.evaluate import evaluate
+from spherecorr.evaluation.inputs import spread
 from spherecorr.evaluation.report import Report
 from spherecorr.extraction import extract
 from spherecorr.features import SphereMap

@@ -2,7 +2,7 @@ r"""What would other layers of `mini`, or several together, be worth to a sphere
 
     spherecorr render renders --split trn --count 7000 --pairs 500 --size 448 --backgrounds photos
     spherecorr render renders --split val --count 280 --pairs 40 --size 448 --backgrounds photos
-    python benchmarks/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
+    python experiments/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
         --layers 3,5,7
 
 For every list of layers a mapper of the ablation's base shape is trained with Muon, on the same crops and for the same
@@ -22,7 +22,8 @@ from ablation import BASE_SPHERE, BASE_TRAINING, BASE_WEIGHTS, MUON
 from held_out import HeldOut, compare_directions, open_split
 from torch import Tensor
 
-from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.backbones import load_backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.cli.base import progress
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
@@ -36,7 +37,7 @@ from spherecorr.training.fit import fit
 from spherecorr.training.settings import TrainSettings
 
 
-class SeveralLayers(Backbone):
+class SeveralLayers(VitBackbone):
     """A backbone that gives the tokens of several blocks, one after the other."""
 
     def __init__(self, name: str, layers: tuple[int, ...], device: str):
