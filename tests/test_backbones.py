@@ -308,8 +308,9 @@ def test_half_precision_gives_nearly_the_features_of_single(position_embedding):
     single, half = features("float32"), features("bfloat16")
     assert (single.dtype, half.dtype) == (torch.float32, torch.bfloat16)
     cosines = torch.nn.functional.cosine_similarity(single, half.float(), dim=0)
-    # bfloat16 keeps 8 bits, so every step errs by up to 1 in 512; the steps add up to 1 in 300 here, a cosine of 0.99998.
-    # Trained models of more blocks lie lower: the worst cell of `mini` on the example pictures has 0.991, the mean 0.9996.
+    # bfloat16 keeps 8 bits, so every step errs by up to 1 in 512; they add up to 1 in 300 here, a cosine of 0.99998.
+    # Trained models of more blocks lie lower: the worst cell of `mini` on an example picture has 0.991.
+    # Neighbouring cells taken for each other lie below the bound.
     assert cosines.min() >= 0.99
     exchanged = torch.nn.functional.cosine_similarity(single, half.float().roll(1, dims=2), dim=0)
     assert exchanged.min() < 0.99

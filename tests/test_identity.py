@@ -12,7 +12,7 @@ import timm
 import torch
 from PIL import Image
 
-from spherecorr.backbones import Backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.data.identity import file_digests, records_digest
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.evaluation.evaluate import evaluate
@@ -70,10 +70,10 @@ def pictures(folder: Path, seed: int) -> list[ImageRecord]:
 
 
 @pytest.fixture(scope="module")
-def backbone() -> Backbone:
+def backbone() -> VitBackbone:
     torch.manual_seed(0)
     shape = {"depth": 2, "embed_dim": 32, "num_heads": 2, "img_size": 64, "num_classes": 0}
-    return Backbone(timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True), "tiny", device="cpu")
+    return VitBackbone(timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True), "tiny", device="cpu")
 
 
 def test_annotations_count_and_paths_do_not(tmp_path):

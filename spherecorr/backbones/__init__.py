@@ -76,8 +76,7 @@ def load_backbone(
             does not have.
         SpherecorrError: no such device or dtype.
     """
-    source = name if isinstance(name, FeatureSource) else None
-    name = source.backbone if source else name
+    source, name = (name, name.backbone) if isinstance(name, FeatureSource) else (None, name)
     spec = find(name)
     if isinstance(spec, DiffusionSpec | AdapterSpec):
         if (layer, norm, position_embedding) != (None, None, None):
@@ -93,7 +92,7 @@ def load_backbone(
         layer = source.layer if layer is None else layer
         norm = source.norm if norm is None else norm
         position_embedding = position_embedding or source.position_embedding
-    tokens = {"layer": layer, "norm": norm, "position_embedding": position_embedding}
+    tokens: dict[str, Any] = {"layer": layer, "norm": norm, "position_embedding": position_embedding}
     if isinstance(spec, FusionSpec):
         from spherecorr.backbones.fusion import FusionBackbone
 

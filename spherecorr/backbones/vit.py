@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -45,7 +46,7 @@ class VitBackbone:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,  # timm's ViTs have no type in common that tells of blocks
         name: str,
         *,
         layer: int | None = None,
@@ -137,7 +138,7 @@ def load_vit(
     )
 
 
-def _load_model(name: str, model_name: str, file: Path) -> nn.Module:
+def _load_model(name: str, model_name: str, file: Path) -> Any:
     # A file on disk, so that timm asks no network; `custom_load` would read it as the weights' original format.
     overlay = None if model_name.startswith("local-dir:") else {"file": str(file), "custom_load": False}
     try:
@@ -149,7 +150,7 @@ def _load_model(name: str, model_name: str, file: Path) -> nn.Module:
         ) from error
 
 
-def _embed_positions_as_dinov2(model: nn.Module, name: str) -> None:
+def _embed_positions_as_dinov2(model: Any, name: str) -> None:
     """Make a model resize its position embedding as the original DINOv2 release does.
 
     The release without registers resizes bicubically by the factor (new + 0.1) / old, without antialiasing; with
@@ -163,8 +164,8 @@ def _embed_positions_as_dinov2(model: nn.Module, name: str) -> None:
     prefix = 0 if model.no_embed_class else model.num_prefix_tokens
     embedding = model.pos_embed[:, prefix:]
 
-    def add_difference(patch_embed: nn.Module, inputs: tuple[Tensor], tokens: Tensor) -> Tensor:
-        grid, native = tuple(tokens.shape[1:3]), tuple(patch_embed.grid_size)
+    def add_difference(patch_embed: Any, inputs: tuple[Tensor], tokens: Tensor) -> Tensor:
+        grid, native = (tokens.shape[1], tokens.shape[2]), tuple(patch_embed.grid_size)
         if grid == native:
             return tokens
         timms = resample_abs_pos_embed(embedding, grid, native, num_prefix_tokens=0)

@@ -163,7 +163,8 @@ def _timm_licence(name: str) -> str | None:
         return None
     import timm
 
-    return timm.get_pretrained_cfg(name).license
+    config = timm.get_pretrained_cfg(name)
+    return config.license if config else None
 
 
 def _timm_repository(name: str) -> str:
@@ -174,13 +175,13 @@ def _timm_repository(name: str) -> str:
         raise BackboneError(_unknown(name))
     _check_architecture(name, architecture)
     try:
-        repository = timm.get_pretrained_cfg(name).hf_hub_id
+        config = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         tags = [model for model in timm.list_pretrained() if model.startswith(f"{architecture}.")]
         raise BackboneError(f"timm has no weights '{name}', only {', '.join(tags) or 'an untrained model'}.") from error
-    if repository is None:
+    if config is None or config.hf_hub_id is None:
         raise BackboneError(f"timm has no weights for '{name}' on the Hugging Face Hub.")
-    return repository
+    return config.hf_hub_id
 
 
 def _unknown(name: str) -> str:
