@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -105,8 +105,8 @@ class AdapterBackbone:
             )
         self.base, self.name, self.device = base, name, base.device
         self.adapter = adapter.to(base.device).eval().requires_grad_(False)
-        digests = [weights, *(source.weights for source in sources)]
-        first = base.source
+        digests = [part for part in (weights, *(source.weights for source in sources)) if part is not None]
+        complete, first = len(digests) == 1 + len(sources), base.source
         self.source = FeatureSource(
             name,
             adapter.dim,
@@ -114,7 +114,7 @@ class AdapterBackbone:
             first.layer,
             first.norm,
             first.position_embedding,
-            None if None in digests else digest([part.encode() for part in digests]),
+            weights=digest([part.encode() for part in digests]) if complete else None,
         )
 
     @property
@@ -179,32 +179,27 @@ def read_adapter(file: Path) -> Adapter:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise BackboneError(f"{file} is damaged or no file of PyTorch weights.") from error
+    problem = f"{file} holds no adapter in DIY-SC's layout: one bottleneck block per part and their mixing weights."
+    shape = _shape(state)
+    if shape is None:
+        raise BackboneError(problem)
+    adapter = Adapter(*shape)
     try:
-        adapter = Adapter(*_shape(state))
         adapter.load_state_dict({key: state[key] for key in state if key not in _TRAINING_ONLY}, strict=True)
-    except (_OtherLayout, RuntimeError) as error:
-        raise BackboneError(
-            f"{file} holds no adapter in DIY-SC's layout: one bottleneck block per part and their mixing weights."
-        ) from error
+    except RuntimeError as error:
+        raise BackboneError(problem) from error
     return adapter
 
 
-class _OtherLayout(Exception):
-    """What a file holds is no state dict of an adapter."""
-
-
-def _shape(state: object) -> tuple[list[int], int]:
-    """Channels of an adapter's parts and of its output, from its state dict."""
-    mixing = state.get("mixing_weights") if isinstance(state, dict) else None
-    if not isinstance(mixing, Tensor) or mixing.ndim != 1:
-        raise _OtherLayout
-    first = [state.get(f"bottleneck_layers.{part}.0.conv1.weight") for part in range(len(mixing))]
+def _shape(state: object) -> tuple[list[int], int] | None:
+    """Channels of an adapter's parts and of its output, from its state dict; None for anything else."""
+    if not isinstance(state, dict) or not isinstance(mixing := state.get("mixing_weights"), Tensor) or mixing.ndim != 1:
+        return None
+    first: list[Any] = [state.get(f"bottleneck_layers.{part}.0.conv1.weight") for part in range(len(mixing))]
     if not first or not all(isinstance(weight, Tensor) and weight.ndim == 4 for weight in first):
-        raise _OtherLayout
+        return None
     dim = 4 * len(first[0])
-    if dim % (4 * GROUPS):
-        raise _OtherLayout
-    return [weight.shape[1] for weight in first], dim
+    return None if dim % (4 * GROUPS) else ([weight.shape[1] for weight in first], dim)
 
 
 def _load_base(name: str, device: str, dtype: str) -> Backbone:

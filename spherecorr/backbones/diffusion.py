@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spherecorr.backbones.base import FramingName, frame_input
 from spherecorr.backbones.diffusion_weights import (
@@ -88,8 +88,8 @@ class DiffusionBackbone:
 
     def __init__(
         self,
-        vae: nn.Module,
-        unet: nn.Module,
+        vae: Any,
+        unet: Any,
         scheduler: Any,
         prompt_embedding: Tensor,
         settings: DiffusionSettings,
@@ -99,14 +99,15 @@ class DiffusionBackbone:
     ):
         _check_model(vae, unet, prompt_embedding, name)
         _check_settings(settings, scheduler, name)
-        self.vae, self.unet = (model.eval().requires_grad_(False) for model in (vae, unet))
+        self.vae, self.unet = vae.eval().requires_grad_(False), unet.eval().requires_grad_(False)
         self.scheduler, self.settings, self.name = scheduler, settings, name
         self.levels = sorted((find_level(vae, unet, level, name) for level in settings.levels), key=_stride)
-        self.default_resolution, self.device = settings.resolution, unet.device
+        self.default_resolution: int = settings.resolution
+        self.device: torch.device = unet.device
         self._smallest = latent_stride(vae) * 2 ** (len(unet.config.block_out_channels) - 1)
         self._prompt = prompt_embedding.to(unet.device, unet.dtype)
         self.source, *parts = (_source(level, settings, name, weights) for level in self.levels)
-        self.parts = tuple(parts)
+        self.parts: tuple[FeatureSource, ...] = tuple(parts)
 
     def __call__(self, image: ImageLike, *, resolution: int | None = None, framing: FramingName = "fit") -> FeatureMap:
         """Compute the features of one image, see `Backbone`.
@@ -257,7 +258,7 @@ def _source(level: Level, settings: DiffusionSettings, name: str, weights: str |
     return FeatureSource(name, level.dim, level.stride, level.order[0], weights=weights)
 
 
-def _check_model(vae: nn.Module, unet: nn.Module, prompt_embedding: Tensor, name: str) -> None:
+def _check_model(vae: Any, unet: Any, prompt_embedding: Tensor, name: str) -> None:
     config = unet.config
     extra = [key for key in ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type") if config.get(key)]
     if extra or config.in_channels != vae.config.latent_channels or config.cross_attention_dim is None:

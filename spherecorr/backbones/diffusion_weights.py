@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from spherecorr.backbones.weights import BackboneError
 from spherecorr.files import write_atomic
@@ -34,7 +34,7 @@ _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def build(model: Any, config: Path, weights: Path, dtype: torch.dtype, without: tuple[str, ...] = ()) -> nn.Module:
+def build(model: Any, config: Path, weights: Path, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
     """Build a model of diffusers and load its state dict strictly.
 
     Args:
@@ -133,12 +133,12 @@ def free_memory(device: torch.device) -> float | None:
     """Bytes that are free on a GPU or in the machine; None where nobody tells."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    if device.type != "cpu":
+        return None
     meminfo = Path("/proc/meminfo")
-    if device.type == "cpu" and meminfo.is_file():  # counts what the system would give back of its file cache
-        return 1024 * float(re.search(r"MemAvailable:\s*(\d+)", meminfo.read_text())[1])
-    if device.type == "cpu" and hasattr(os, "sysconf"):
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return None
+    if meminfo.is_file() and (found := re.search(r"MemAvailable:\s*(\d+)", meminfo.read_text())):
+        return 1024 * float(found[1])  # counts what the system would give back of its file cache
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) if hasattr(os, "sysconf") else None
 
 
 def import_library(name: str, purpose: str) -> ModuleType:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -29,13 +30,7 @@ class Level:
     order: tuple[int, int, int]
 
 
-class _LastLevelReached(Exception):
-    """Ends a pass: nothing after this layer is wanted."""
-
-
-def unet_levels(
-    unet: nn.Module, levels: list[Level], latents: Tensor, timestep: Tensor, prompt: Tensor
-) -> list[Tensor]:
+def unet_levels(unet: Any, levels: list[Level], latents: Tensor, timestep: Tensor, prompt: Tensor) -> list[Tensor]:
     """Outputs of some layers in one pass that ends after the last of them.
 
     Args:
@@ -49,23 +44,24 @@ def unet_levels(
         `[B, D, rows, columns]` for each of `levels`.
     """
     with _reading(unet, levels) as outputs:
-        try:
-            unet(latents, timestep, encoder_hidden_states=prompt)
-        except _LastLevelReached:
-            pass
+        unet(latents, timestep, encoder_hidden_states=prompt)
     return [outputs[level.name] for level in levels]
 
 
 @contextmanager
-def _reading(unet: nn.Module, levels: list[Level]) -> Iterator[dict[str, Tensor]]:
+def _reading(unet: Any, levels: list[Level]) -> Iterator[dict[str, Tensor]]:
     """Hooks that keep the layers' outputs and end the pass after the last one; gone however the pass ends."""
+
+    class LastLevelReached(Exception):
+        """Nothing after this layer is wanted."""
+
     outputs: dict[str, Tensor] = {}
     last = max(levels, key=lambda level: level.order)
 
     def keep(level: Level, output: Tensor | tuple[Tensor]) -> None:
         outputs[level.name] = output[0] if isinstance(output, tuple) else output
         if level is last:
-            raise _LastLevelReached
+            raise LastLevelReached
 
     def register(level: Level):
         return _layer(unet, level.name).register_forward_hook(lambda module, inputs, output: keep(level, output))
@@ -73,12 +69,14 @@ def _reading(unet: nn.Module, levels: list[Level]) -> Iterator[dict[str, Tensor]
     handles = [register(level) for level in levels]
     try:
         yield outputs
+    except LastLevelReached:
+        pass
     finally:
         for handle in handles:
             handle.remove()
 
 
-def find_level(vae: nn.Module, unet: nn.Module, level: str, name: str) -> Level:
+def find_level(vae: Any, unet: Any, level: str, name: str) -> Level:
     """Look up a layer of the decoder; channels and stride follow from the model's configuration.
 
     Raises:
@@ -106,12 +104,12 @@ def find_level(vae: nn.Module, unet: nn.Module, level: str, name: str) -> Level:
     return Level(level, channels[block], latent_stride(vae) * 2**halvings, place)
 
 
-def latent_stride(vae: nn.Module) -> int:
+def latent_stride(vae: Any) -> int:
     """Side in pixels of the square that one of a VAE's latents stands for."""
     return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
-def _layer(unet: nn.Module, level: str) -> nn.Module:
+def _layer(unet: Any, level: str) -> nn.Module:
     return unet.get_submodule(level.replace("[", ".").replace("]", ""))
 
 
