@@ -38,7 +38,7 @@ from held_out import (
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spherecorr.backbones import load_backbone
-from spherecorr.cli.base import parse_names
+from spherecorr.cli.flags import list_of
 from spherecorr.crops import SEEN
 from spherecorr.data.spair import SPair71k
 from spherecorr.device import pick_device
@@ -213,7 +213,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--split", default="val", help="that is scored (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="score so many pairs, evenly spread")
     parser.add_argument("--steps", type=int, default=1000, help="of each row (default: %(default)s)")
-    parser.add_argument("--rows", type=parse_names, default=tuple(ROWS), metavar="A,B", help="(default: all)")
+    parser.add_argument(
+        "--rows", type=list_of(str, "rows", "A,B"), default=tuple(ROWS), metavar="A,B", help="(default: all)"
+    )
     parser.add_argument("--seeds", type=parse_numbers, default=(0,), metavar="A,B", help="(default: 0)")
     parser.add_argument("--alpha", type=float, default=0.5, help="of the fusion (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")

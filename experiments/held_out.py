@@ -12,13 +12,14 @@ import math
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from spherecorr.backbones import Backbone
-from spherecorr.cli.base import load_models, progress
+from spherecorr.cli.base import show_progress
 from spherecorr.crops import cell_labels, read_picture
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.spair import SPair71k
@@ -28,6 +29,7 @@ from spherecorr.evaluation.report import Report
 from spherecorr.extraction import extract
 from spherecorr.features import SphereMap
 from spherecorr.geometry import Framing
+from spherecorr.pipelines.common import load_models
 from spherecorr.sphere.mapper import BELOW, SphereMapper
 from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
@@ -125,7 +127,7 @@ def store_features(
         store = FeatureStore(folder, settings)
         if all(image.id in store for image in images):
             return store
-    return extract(list(images), backbone, settings, folder, progress=progress("features"))
+    return extract(list(images), backbone, settings, folder, progress=partial(show_progress, "features"))
 
 
 def open_split(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from spherecorr.backbones import load_backbone
 from spherecorr.backbones.vit import VitBackbone
-from spherecorr.cli.base import progress
+from spherecorr.cli.base import show_progress
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.extraction import extract
@@ -100,7 +101,7 @@ def main() -> None:
     width, resolution = backbone.source.dim // len(layers), 448
     records = SPair71k(options.renders).images("trn")[:: options.every]
     settings = StoreSettings(backbone.source, resolution, crop="square", smallest_crop=0.6, labels=True)
-    store = extract(records, backbone, settings, options.features / "trn", progress=progress("features"))
+    store = extract(records, backbone, settings, options.features / "trn", progress=partial(show_progress, "features"))
     held = open_split(options.renders, "val", backbone, resolution, options.features, options.limit)
     spread = torch.from_numpy(store.features[:: len(store)].astype(np.float32)).unflatten(1, (len(layers), width))
     deviation = spread.square().mean(dim=(0, 2)).sqrt()

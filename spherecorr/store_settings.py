@@ -25,16 +25,16 @@ class StoreSettings:
     Attributes:
         source: model and tokens.
         resolution: long side of the model's input in pixels.
-        framing: of whole images: "pad" to a square; "fit", which keeps the aspect ratio; or "authors", which pads with
-            the arithmetic of the paper's public evaluation (`geometry.pad_as_authors`).
-        crops: of each picture.
+        framing: how whole images are framed: "pad" to a square; "fit", which keeps the aspect ratio; or "authors",
+            which pads with the arithmetic of the paper's public evaluation. See `geometry.pad_as_authors`.
+        crops: crops to store of each picture.
         crop: what a crop shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
-            square; see `crops.crop_box`.
+            square. See `crops.crop_box`.
         smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
         mirrored: every other crop, from the second on, is the mirror image of its crop, labels and azimuth likewise;
             for categories whose objects are their own mirror images.
-        labels: also store what training needs to know of each cell.
-        seed: of the crops.
+        labels: also store what training needs to know of each cell; needs masks.
+        seed: random seed of the crops.
     """
 
     source: FeatureSource

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -352,6 +353,34 @@ def test_a_picture_without_mask_is_named(folder, run, tmp_path):
     assert code == 2 and re.search(r"spherecorr: '.*/(car|dog)/trn_\w+\.jpg' has no mask; ", error)
 
 
+def test_what_is_broken_is_named_or_left_out(folder, run, tmp_path, capsys):
+    data = shutil.copytree(folder / "renders", tmp_path / "renders")
+    (first, second, *_) = sorted((data / "JPEGImages" / "car").glob("trn_*.jpg"))
+    first.write_bytes(b"no picture")
+    (data / "Segmentation" / "car" / f"{second.stem}.png").unlink()
+    val = ["--val", "renders", str(data)]
+    command = [str(data) if word == str(folder / "renders") else word for word in run.inputs["train"]]
+    command = ["train", str(tmp_path / "run"), *command, *val, "--steps", "5"]
+    assert main(command) == 2 and "/car/trn_" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*command, "--skip-broken"]) == 0
+    assert "left out: 2; the first: " in capsys.readouterr().out
+    left_out = (tmp_path / "run" / "left-out.txt").read_text().splitlines()
+    unread, unmasked = sorted(left_out, key=lambda line: "has no mask" in line)
+    assert str(first) in unread and f"'{second}' has no mask" in unmasked
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["images"] == 4
+    assert load_sphere(tmp_path / "run" / "last", device="cpu").settings.categories == ("car", "dog")
+
+
+def test_other_masks_than_a_stores_are_refused(folder, run, tmp_path):
+    assert run("train", tmp_path / "run", "--steps", "5")[0] == 0
+    masks = shutil.copytree(folder / "renders" / "Segmentation", tmp_path / "masks")
+    for path in masks.rglob("*.png"):
+        Image.new("L", Image.open(path).size, 255).save(path)
+    store = ["--store", str(tmp_path / "run" / "features"), "--masks", str(masks), "--steps", "5"]
+    code, _, error = run("train", tmp_path / "other", *store)
+    assert code == 2 and "was made with another mask of" in error and str(masks) in error
+
+
 def test_pictures_are_found_below_and_without_regard_to_case(run, tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("a.JPG", "deep/b.png", "deep/c.webp"):
@@ -390,7 +419,7 @@ def test_help_tells_the_settings_own_defaults(command, settings, capsys):
     """Options without a value keep the dataclass's default, and the help's number is that one."""
     words = " ".join(helps(command, capsys).split("options:")[1].split("example:")[0].split())
     told = dict(re.findall(r"--([a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", words))
-    special = {"None": ("none", "half of the backbone's", "all", "procedural objects")}
+    special = {"None": ("half of the backbone's", "all", "procedural objects", "plain and clouded ones")}
     found = 0
     for field in dataclasses.fields(settings):
         name, value = field.name.replace("_", "-"), getattr(settings, field.name)

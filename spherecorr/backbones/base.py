@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,11 +10,9 @@ from torch import Tensor
 
 from spherecorr.backbones.weights import BackboneError
 from spherecorr.features import FeatureMap
-from spherecorr.geometry import Framing, frame_image, pad_to_square, resize_to_fit
+from spherecorr.geometry import FRAMINGS, Framing, FramingName, frame_image
 from spherecorr.identity import FeatureSource
 from spherecorr.images import ImageLike, load_image
-
-FramingName = Literal["fit", "pad"]
 
 
 class Backbone(Protocol):
@@ -52,7 +50,8 @@ class Backbone(Protocol):
         Args:
             image: a path, PIL image or uint8 array, see `load_image`.
             resolution: long side of the model's input in pixels.
-            framing: "fit" keeps the aspect ratio; "pad" makes a square, as the public evaluations do.
+            framing: "fit" keeps the aspect ratio; "pad" makes a square; "authors" does so with the arithmetic of the
+                paper's public evaluation.
 
         Raises:
             ImageError: the image cannot be used.
@@ -91,5 +90,5 @@ def frame_input(image: ImageLike, resolution: int, framing: FramingName, patch: 
     picture = load_image(image)
     if resolution < patch:
         raise BackboneError(f"Resolution {resolution} is smaller than one patch, which has {patch} pixels.")
-    frame = {"fit": resize_to_fit, "pad": pad_to_square}[framing](picture.size, resolution, patch)
+    frame = FRAMINGS[framing](picture.size, resolution, patch)
     return frame_image(picture, frame)[None], frame

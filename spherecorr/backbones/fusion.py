@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spherecorr.backbones.base import Backbone, FramingName
+from spherecorr.backbones.base import Backbone
 from spherecorr.backbones.registry import Preset, find, resolutions
 from spherecorr.features import FeatureMap
+from spherecorr.geometry import FramingName
 from spherecorr.identity import FeatureSource
 from spherecorr.images import ImageLike, load_image
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,12 +18,15 @@ def register_download(commands) -> None:
         "download",
         run_download,
         "Fetch a dataset, or the weights of a backbone, and say where from, how large and under which licence.\n"
-        "A download that broke off goes on. A dataset is counted at the end, as by spherecorr data check.",
+        "Rerun the command to resume a download that broke off. A dataset is counted at the end, as by\n"
+        "spherecorr data check.",
         "spherecorr download spair --to data/SPair-71k\n  spherecorr download dinov2-b",
     )
-    parser.add_argument("name", metavar="NAME", help="a dataset, as of spherecorr data check, or a backbone")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the dataset's folder (default: data/NAME)")
-    parser.add_argument("--mirror", metavar="URL", help="folder of another server with the dataset's files")
+    parser.add_argument("name", metavar="NAME", help="a dataset, see spherecorr data check, or a backbone")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="folder for the dataset (default: data/NAME)")
+    parser.add_argument(
+        "--mirror", metavar="URL", help="address of a folder with the dataset's files on another server"
+    )
 
 
 def run_download(options: argparse.Namespace) -> None:
@@ -41,7 +45,7 @@ def run_download(options: argparse.Namespace) -> None:
 
 def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
     """Download, unpack, count; a folder that is there is only counted."""
-    from spherecorr.cli.data import check
+    from spherecorr.cli.data import print_check
     from spherecorr.data.download import address, download_dataset
     from spherecorr.data.registry import DATASETS
 
@@ -56,11 +60,11 @@ def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
         with byte_bars() as report:
             kept = download_dataset(info, folder, mirror, report, entry_bar)
         print(f"wrote {folder}; the files in {kept} are not needed any more")
-    check(name, folder)
+    print_check(name, folder)
 
 
 @contextmanager
-def byte_bars():
+def byte_bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """Something that is told how far each file is and shows it."""
     from tqdm import tqdm
 

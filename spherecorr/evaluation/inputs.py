@@ -56,7 +56,7 @@ def read_pairs(dataset: Any, split: str, broken: list[str] | None = None) -> lis
     return read_all(checked, dataset.pairs(split, broken), broken)
 
 
-def spread(pairs: Sequence[PairRecord], limit: int | None) -> list[PairRecord]:
+def spread(pairs: Sequence[Value], limit: int | None) -> list[Value]:
     """At most so many of the pairs, evenly spread over the list, so that every category keeps its share.
 
     Raises:

@@ -16,13 +16,13 @@ class MatchSettings:
     """How to match.
 
     Attributes:
-        alpha: Share of the sphere in the fused similarity, 0 to 1; by default what the sphere recommends.
-        k: Number of ranked matches per point.
-        soft_window: Refine the best match by a soft-argmax over so many cells to each side; by default not.
-        temperature: Of that soft-argmax; towards 0 it becomes the best cell's centre.
-        fusion: What is mixed: "cosine" similarities, or "l2", negated Euclidean distances of unit vectors, as the
+        alpha: share of the sphere in the fused similarity, 0 to 1. None: what the sphere recommends.
+        k: ranked matches per point.
+        soft_window: refine the best match by a soft-argmax over so many cells to each side. None: not refined.
+        temperature: temperature of that soft-argmax; towards 0 it becomes the best cell's centre.
+        fusion: what is mixed: "cosine" similarities, or "l2", negated Euclidean distances of unit vectors, as the
             paper's public code does for Stable Diffusion with DINOv2.
-        candidates: Which target cells can be matched: those on the image's "content", "all" (padding too, as in the
+        candidates: which target cells can be matched: those on the image's "content", "all" (padding too, as in the
             public evaluations), the "foreground" that the sphere or the features show, or those of a given "mask".
     """
 

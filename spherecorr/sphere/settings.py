@@ -15,8 +15,9 @@ class SphereSettings:
 
     Attributes:
         feature_dim: D, channels of the features it takes.
-        width: channels inside; D / 2 when None, as the paper's authors do.
-        depth: transformer blocks; the authors use one.
+        width: channels inside the mapper. None: half of the backbone's; the paper's
+            authors do so.
+        depth: transformer blocks of the mapper; the authors use one.
         positions: "none", as in the paper, or "frame": the mapper also sees where in the picture a patch lies.
         source: the features it was trained on; others are refused. None: only D is checked.
         resolution: long side of the training images in input pixels.

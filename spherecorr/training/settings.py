@@ -40,19 +40,19 @@ class TrainSettings:
     Attributes:
         sphere: the mapper's own settings.
         weights: of the losses.
-        steps: of the optimiser.
+        steps: steps of the optimiser.
         batch: images in a step, over all processes.
         tokens: patches drawn from each image in a step, background included; 0 takes all.
         object_odds: how many times likelier a patch on the object is drawn than one off it.
-        triplets: per image and step, for each of the two losses that use them.
-        learning_rate: of Adam; the highest, if it changes.
+        triplets: triplets per image and step, for each of the two losses that use them.
+        learning_rate: highest learning rate of Adam.
         optimiser: "adamw", or "muon", which makes the steps of the blocks' matrices orthogonal and takes AdamW for the
             rest: fewer steps to the same loss.
         schedule: "one-cycle" lets the learning rate rise for a tenth of the steps, then fall to 0; or "constant".
-        weight_decay: of AdamW; 0 makes it Adam.
+        weight_decay: weight decay of AdamW; 0 makes it Adam.
         clip: longest gradient; longer ones are shortened to it. 0: none are.
-        precision: of the mapper's and the prototypes' matrix products; "fp16" scales the gradients.
-        seed: of everything.
+        precision: precision of the mapper's and the prototypes' matrix products; "fp16" scales the gradients.
+        seed: random seed.
         log_every: steps between two lines of the run's metrics, each the mean since the last.
         save_every: steps between two savings of the run's state; a multiple of `log_every`.
         validate_every: steps between two validations; a multiple of `save_every`.
