@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub: from the local cache if they are there, else downloaded, never a hang.
+"""Files of the Hugging Face Hub, or of GitHub: from the local cache if they are there, else downloaded, never a hang.
 
 huggingface_hub is imported inside the functions: it costs a moment, and most visits need no download.
 """
@@ -13,6 +13,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic
+
+GITHUB = "https://github.com"
 
 
 class HubError(SpherecorrError):
@@ -23,7 +26,7 @@ def cached_file(repository: str, filename: str, revision: str | None = None) -> 
     """Path of a file of `owner/name` in the local cache, or None; asks no network.
 
     Args:
-        repository: `owner/name`.
+        repository: `owner/name` of the Hub, or `github:owner/name`.
         filename: path inside the repository, such as "unet/config.json".
         revision: branch, tag or commit; None: the main branch.
 
@@ -33,6 +36,9 @@ def cached_file(repository: str, filename: str, revision: str | None = None) -> 
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
+    if repository.startswith("github:"):
+        copy = _github_copy(repository, filename, revision)
+        return copy if copy.is_file() else None
     try:
         path = try_to_load_from_cache(repository, filename, revision=revision)
     except HFValidationError as error:
@@ -58,6 +64,8 @@ def fetch_file(repository: str, filename: str, revision: str | None = None) -> P
     path = cached_file(repository, filename, revision)
     if path is not None:
         return path
+    if repository.startswith("github:"):
+        return _fetch_from_github(repository, filename, revision)
     # huggingface_hub would try again for most of a minute before it gives up.
     if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
@@ -79,6 +87,33 @@ def fetch_file(repository: str, filename: str, revision: str | None = None) -> P
         raise HubError(f"'{repository}' cannot be used: it has no file {filename}.") from error
     except (OSError, RuntimeError) as error:
         raise HubError(f"The download of '{repository}' failed ({_first_line(error)}). Retry.") from error
+
+
+def _github_copy(repository: str, filename: str, revision: str | None) -> Path:
+    """Where a file of GitHub is kept, beside the Hub's."""
+    from huggingface_hub import constants
+
+    folder = repository.replace(":", "--").replace("/", "--")
+    return Path(constants.HF_HUB_CACHE) / folder / (revision or "HEAD") / filename
+
+
+def _fetch_from_github(repository: str, filename: str, revision: str | None) -> Path:
+    from huggingface_hub import constants
+
+    url = f"{GITHUB}/{repository.removeprefix('github:')}/raw/{revision or 'HEAD'}/{filename}"
+    path = _github_copy(repository, filename, revision)
+    if constants.HF_HUB_OFFLINE or not _answers(GITHUB):
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{GITHUB} does not answer"
+        raise HubError(
+            f"{url} is not on this machine and {reason}. Connect to the network and retry, or put a copy at {path}."
+        )
+    try:
+        with urlopen(Request(url, headers={"User-Agent": "spherecorr"}), timeout=30) as response:
+            content = response.read()
+    except (OSError, HTTPException) as error:
+        raise HubError(f"The download of {url} failed ({_first_line(error)}). Retry.") from error
+    write_atomic(path, content)
+    return path
 
 
 def _answers(url: str, seconds: float = 1.5) -> bool:

@@ -22,6 +22,7 @@ MODELS = GROUND | {"features"}
 RESULTS = MODELS | {"backbones", "sphere", "matching"}
 ARROWS = {
     **{part: {"errors"} for part in GROUND},
+    "hub": {"errors", "files"},
     "parallel": {"device"},
     "features": {"geometry", "identity"},
     "backbones": MODELS,

@@ -151,7 +151,7 @@ class AdapterSpec:
         name: short name.
         title: for menus.
         base: name of the backbone whose features it refines.
-        repository: Hub id of the refinement's weights.
+        repository: Hub id of the refinement's weights, or `github:owner/name`.
         filename: of the weights in the repository.
         dim: channels D of the refined features.
         licence: of the refinement's weights.
@@ -282,6 +282,18 @@ def members(spec: Spec) -> list[Spec]:
 
 _APACHE = "Apache-2.0"
 _DINOV3 = "DINOv3 License"
+_OPENRAIL = "CreativeML OpenRAIL-M"
+_SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+_SD_UNET = ("unet/diffusion_pytorch_model.fp16.safetensors",)
+_SD_FILES = (
+    "unet/config.json",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+    "scheduler/scheduler_config.json",
+)
+_SD_RESOLUTIONS: dict[Preset, int] = {"fast": 512, "balanced": 768, "fine": 960}
+# The decoder's layers that the paper's SD branch reads: 640, 1,280 and 1,280 channels.
+_SD_LEVELS = ("up_blocks[2].attentions[1]", "up_blocks[1].attentions[1]", "up_blocks[0].resnets[1]")
 _MINI_NOTE = "mini knows objects that this project rendered; photographs want DINOv2."
 
 BACKBONES: dict[str, Spec] = {
@@ -339,5 +351,59 @@ BACKBONES: dict[str, Spec] = {
         TimmSpec("dino-s8", "vit_small_patch8_224.dino", "DINO ViT-S/8", 21.7, 8, 384, _APACHE),
         TimmSpec("dino-b16", "vit_base_patch16_224.dino", "DINO ViT-B/16", 85.8, 16, 768, _APACHE),
         TimmSpec("dino-b8", "vit_base_patch8_224.dino", "DINO ViT-B/8", 85.8, 8, 768, _APACHE),
+        DiffusionSpec(
+            "sd15",
+            "Stable Diffusion 1.5, three levels",
+            _SD15,
+            _SD_UNET + _SD_FILES,
+            893.7,
+            640,
+            16,
+            _OPENRAIL,
+            _SD_RESOLUTIONS,
+            timestep=100,
+            levels=_SD_LEVELS,
+        ),
+        DiffusionSpec(
+            "dift-sd",
+            "DIFT on Stable Diffusion 1.5",
+            _SD15,
+            _SD_UNET + _SD_FILES,
+            893.7,
+            1280,
+            16,
+            _OPENRAIL,
+            _SD_RESOLUTIONS,
+            timestep=261,
+            levels=("up_blocks[1]",),
+            ensemble=8,
+            note="GPU recommended: eight passes an image. DIFT's published numbers are of Stable Diffusion 2.1.",
+        ),
+        DiffusionSpec(
+            "sd15-clean",
+            "CleanDIFT on Stable Diffusion 1.5",
+            _SD15,
+            _SD_FILES,
+            893.7,
+            1280,
+            16,
+            _OPENRAIL,
+            _SD_RESOLUTIONS,
+            timestep=261,
+            levels=("up_blocks[1]",),
+            noise=False,
+            unet=HubFiles("CompVis/cleandift", ("cleandift_sd15_unet.safetensors",)),
+            note="GPU recommended. One pass without noise.",
+        ),
+        AdapterSpec(
+            "diy-sc",
+            "DIY-SC on DINOv2 ViT-B/14",
+            "dinov2-b",
+            "github:odunkel/DIY-SC",
+            "ckpts/0300_dino_spair/best.pth",
+            768,
+            "CC0-1.0",
+            note="Trained on SPair-71k's training images with pseudo-labels.",
+        ),
     )
 }
