@@ -42,7 +42,7 @@ class FeatureMap:
 
 @dataclass(frozen=True, eq=False)
 class SphereMap:
-    """Sphere points of one image: `points` `[3, H, W]`, unit length, and the `framing` of the cells."""
+    """Points of one image's cells: `points` `[dim, H, W]`, on the sphere of unit length, and the cells' `framing`."""
 
     points: Tensor
     framing: Framing

@@ -22,7 +22,8 @@ from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import StoreError, StoreSettings
-from spherecorr.training.batches import Annotations, JoinedCrops, LiveCrops, StoredCrops, TensorCrops, annotations, fits
+from spherecorr.training.annotations import Annotations, read_annotations
+from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TensorCrops, fits
 
 RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)
@@ -266,7 +267,7 @@ def test_whole_pictures_are_alike_stored_and_fresh(tmp_path, renders, backbone):
     settings = StoreSettings(backbone.source, RESOLUTION, crops=2, mirrored=True, labels=True)
     stored = StoredCrops(extract(renders, backbone, settings, tmp_path / "store"), renders)
     fresh = LiveCrops(renders, backbone, RESOLUTION, crop="whole", mirrored=True)
-    one, other = (vars(crops.batch(torch.arange(4), SEEDS[:4])) for crops in (stored, fresh))
+    one, other = (crops.batch(torch.arange(4), SEEDS[:4]).tensors() for crops in (stored, fresh))
     for name in one:
         # Features are stored in half precision.
         torch.testing.assert_close(one[name], other[name], atol=5e-3, rtol=1e-3, equal_nan=True)
@@ -279,7 +280,7 @@ def test_a_seed_decides_its_own_view_alone(tmp_path, renders, backbone):
         images = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
         whole = crops.batch(images, SEEDS)
         parts = [crops.batch(images[part], SEEDS[part]) for part in (slice(0, 3), slice(3, 8))]
-        for name, value in vars(whole).items():
+        for name, value in whole.tensors().items():
             joined = torch.cat([getattr(part, name) for part in parts])
             # A batch of another size sums in another order.
             torch.testing.assert_close(value, joined, equal_nan=True)
@@ -287,7 +288,7 @@ def test_a_seed_decides_its_own_view_alone(tmp_path, renders, backbone):
 
 
 def test_views_from_tensors(tmp_path):
-    known = annotations([painted(tmp_path)] * 2)
+    known = read_annotations([painted(tmp_path)] * 2)
     features = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).half()
     labels = torch.zeros(2, 3, 4, 5).half()
     labels[..., 0], labels[0, :, 0, 1], labels[1, 2, 3, 4] = 0.7, 1, -1
@@ -321,7 +322,7 @@ def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backb
     ]
     images = torch.tensor([3, 1, 0, 2, 0])
     joined = JoinedCrops(parts)
-    for name, value in vars(joined.batch(images, SEEDS[:5])).items():
+    for name, value in joined.batch(images, SEEDS[:5]).tensors().items():
         assert torch.equal(value, getattr(whole.batch(images, SEEDS[:5]), name)), name
     assert joined.has_surface and not JoinedCrops([made(2, 0.0)]).has_surface
 

@@ -31,7 +31,7 @@ def test_the_papers_mapper_has_2_069_763_parameters():
 def test_width_is_half_the_features_and_heads_have_64_channels(dim, width, heads):
     sized = SphereMapper(SphereSettings(feature_dim=dim))
     assert sized.embed.out_features == width
-    assert sized.blocks[0].attn.num_heads == heads
+    assert sized.blocks[0].attn.heads == heads
 
 
 @pytest.mark.parametrize("settings", [{}, {"positions": "frame"}, {"width": 24, "depth": 2}])

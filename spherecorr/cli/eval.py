@@ -228,7 +228,7 @@ def find_features(options: argparse.Namespace, origin, sphere, images: list, out
             for old in (folder, partial_folder(folder)):
                 shutil.rmtree(old, ignore_errors=True)
         extract(images, backbone, settings, folder, progress=progress("features"))
-    processes.wait()
+    processes.barrier()
     return FeatureStore(folder)
 
 

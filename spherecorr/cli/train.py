@@ -78,7 +78,10 @@ def register_train(commands) -> None:
     parser.add_argument("--batch", type=int, help="images in a step (default: 48)")
     parser.add_argument("--tokens", type=int, help="patches of an image in a step; 0 takes all (default: 256)")
     parser.add_argument(
-        "--object-odds", type=float, metavar="X", help="a patch on the object is so many times likelier (default: 1.0)"
+        "--foreground-weight",
+        type=float,
+        metavar="X",
+        help="of patches on the object; off it 1 (default: 1.0)",
     )
     parser.add_argument("--triplets", type=int, help="per image and step (default: 32)")
     parser.add_argument("--learning-rate", type=float, help="the highest (default: 0.001)")
@@ -127,7 +130,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Store the features, train the mapper, and say where it is."""
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     from spherecorr.backbones import load_backbone
     from spherecorr.data.registry import open_dataset
@@ -137,8 +140,7 @@ def run_train(options: argparse.Namespace) -> None:
     from spherecorr.training.fit import fit
     from spherecorr.training.settings import LossWeights, preset
 
-    if unknown := options.weights.keys() - (known := asdict(LossWeights())).keys():
-        raise SpherecorrError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
+    LossWeights().changed(options.weights)  # refuses unknown names before anything is stored
     datasets = [open_dataset(name, root, options.masks) for name, root in options.data]
     splits = [options.split or ("all" if dataset.splits == ("all",) else "trn") for dataset in datasets]
     records = [dataset.images(split) for dataset, split in zip(datasets, splits, strict=True)]
@@ -152,9 +154,9 @@ def run_train(options: argparse.Namespace) -> None:
     shape = given(options, *names)
     sphere = SphereSettings(backbone.source.dim, source=backbone.source, resolution=crops.resolution, **shape)
     settings = preset(options.preset, sphere, sum(map(len, records)))
-    names = ("steps", "batch", "tokens", "object_odds", "triplets", "learning_rate", "optimiser", "weight_decay")
+    names = ("steps", "batch", "tokens", "foreground_weight", "triplets", "learning_rate", "optimiser", "weight_decay")
     names = (*names, "precision", "seed", "log_every", "save_every", "validate_every")
-    settings = replace(settings, weights=replace(settings.weights, **options.weights), **given(options, *names))
+    settings = replace(settings, weights=settings.weights.changed(options.weights), **given(options, *names))
 
     data = open_crops(options, records, backbone, crops, world)
     validate = open_validation(options, pairs, backbone, crops.resolution) if pairs and world.main else None
@@ -248,7 +250,7 @@ def stored_crops(records: list, folder: Path, categories: list[str], backbone, c
         size = size_on_disk(records, crops) / 1e9
         print(f"{len(records):,} images, {size:.2f} GB in {folder}", flush=True)
         extract(records, backbone, crops, folder, progress=progress("features"))
-    world.wait()
+    world.barrier()
     own = FeatureStore(folder).settings
     # Few photographs may have more crops than many renders, and mirrored ones.
     store = FeatureStore(folder, replace(crops, crops=own.crops, mirrored=own.mirrored, seed=own.seed))

@@ -230,7 +230,7 @@ def _score_in_parts(
         own = range(processes.index, len(parts), processes.count)
         for i in progress([i for i in own if not files[i].exists()]):
             score(parts[i]).save(files[i])
-        processes.wait()
+        processes.barrier()
         tables = [KeypointTable.load(file) for file in files]
     return concatenate(tables).select(np.argsort(order))
 
@@ -250,7 +250,7 @@ def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Proces
                 f"'{out}' holds results of other settings ({there}; now {now}). Choose another folder, or overwrite it."
             )
         write_atomic(file, (json.dumps(content, indent=2) + "\n").encode())
-    processes.wait()
+    processes.barrier()
 
 
 def _with_features(pair: PairRecord, features: Mapping[str, FeatureMap]) -> PairRecord:
