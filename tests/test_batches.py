@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import timm
 import torch
+from painted import CELLS, RESOLUTION, MeanColour, draw, live, painted
 from PIL import Image
 from torch.nn.functional import normalize
 
 from spherecorr.backbones import Backbone
 from spherecorr.crops import crop_box, read_picture
-from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.data.records import DatasetError
 from spherecorr.data.spair import SPair71k
 from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import extract
 from spherecorr.geometry import mask_to_cells
-from spherecorr.identity import FeatureSource
 from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
 from spherecorr.store import FeatureStore
@@ -25,18 +25,7 @@ from spherecorr.store_settings import StoreError, StoreSettings
 from spherecorr.training.annotations import Annotations, read_annotations
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TensorCrops, fits
 
-RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)
-
-
-class MeanColour:
-    """The plainest backbone: a patch's feature is its mean colour, -1..1."""
-
-    source = FeatureSource("mean-colour", dim=3, patch=16, layer=0)
-
-    def extract(self, inputs: np.ndarray) -> torch.Tensor:
-        pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return torch.nn.functional.avg_pool2d(pixels, self.source.patch)
 
 
 @pytest.fixture(scope="module")
@@ -53,28 +42,6 @@ def renders(tmp_path_factory):
     root = tmp_path_factory.mktemp("renders")
     render_dataset(root, RenderSettings(count=4, pairs=2, categories=("dog", "car"), size=96), processes=1)
     return SPair71k(root).images("trn")
-
-
-def painted(folder, size=(96, 96), mask=None) -> ImageRecord:
-    """A picture whose colours are its own surface points, varying smoothly over it."""
-    columns, rows = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
-    pixels = np.stack([columns, rows, 255 - columns], axis=-1).round().astype(np.uint8)
-    Image.fromarray(pixels).save(folder / "picture.png")
-    mask = np.full(size[::-1], 255, np.uint8) if mask is None else mask
-    Image.fromarray(mask).save(folder / "mask.png")
-    return ImageRecord(
-        "blob/picture", folder / "picture.png", size, "blob", (0, 0, *size), {}, 2,
-        mask=folder / "mask.png", surface=folder / "picture.png",
-    )  # fmt: skip
-
-
-def live(record: ImageRecord, **options) -> LiveCrops:
-    return LiveCrops([record], MeanColour(), RESOLUTION, **options)
-
-
-def draw(crops, seed: int = 0):
-    """The batch of the first image alone."""
-    return crops.batch(torch.tensor([0]), torch.tensor([seed]))
 
 
 # What a crop shows
@@ -325,6 +292,30 @@ def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backb
     for name, value in joined.batch(images, SEEDS[:5]).tensors().items():
         assert torch.equal(value, getattr(whole.batch(images, SEEDS[:5]), name)), name
     assert joined.has_surface and not JoinedCrops([made(2, 0.0)]).has_surface
+
+
+# Objects smaller than half a patch
+
+
+def test_whether_any_image_has_foreground(tmp_path, backbone):
+    mask = np.zeros((96, 96), np.uint8)
+    mask[40:48, 40:54] = 255  # less than half of one patch of 16 pixels
+    small, large = painted(tmp_path, mask=mask), replace(painted(tmp_path), id="blob/large")
+    Image.fromarray(mask).save(tmp_path / "small.png")
+    small = replace(small, mask=tmp_path / "small.png")
+    for records, crop, expected in (
+        ([small], "whole", False),
+        ([small, large], "whole", True),
+        ([small] * 2, "square", False),
+    ):
+        assert LiveCrops(records, MeanColour(), RESOLUTION, crop).has_foreground() == expected
+    # In a crop a third as wide as the picture the object is three times larger.
+    assert LiveCrops([small], MeanColour(), RESOLUTION, "square", 0.33).has_foreground()
+    settings = StoreSettings(backbone.source, RESOLUTION, labels=True)
+    store = extract([small, large], backbone, settings, tmp_path / "store")
+    assert [StoredCrops(store, [record]).has_foreground() for record in (small, large)] == [False, True]
+    joined = JoinedCrops([StoredCrops(store, [small], ("blob",)), StoredCrops(store, [large], ("blob",))])
+    assert joined.has_foreground() and not JoinedCrops(joined.parts[:1]).has_foreground()
 
 
 # What is refused

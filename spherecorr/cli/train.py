@@ -71,8 +71,8 @@ def register_train(commands) -> None:
         default={},
         metavar="NAME=X,...",
         help="of the losses; those not named keep the preset's. The paper's: reconstruction=1.0, viewpoint=0.1, "
-        "distance=0.3, orientation=0.3, surface=0.0, background=0.0, visibility=0.0; fast has viewpoint=5 (surface "
-        "wants renders)",
+        "distance=0.3, orientation=0.3, surface=0.0, background=0.0, visibility=0.0, equivariance=0.0; "
+        "fast has viewpoint=5 (surface wants renders; equivariance --live, and the crop square or resized)",
     )
     parser.add_argument("--steps", type=int, help="of the optimiser (default: 2000)")
     parser.add_argument("--batch", type=int, help="images in a step (default: 48)")
@@ -227,7 +227,8 @@ def open_crops(options: argparse.Namespace, records: list[list], backbone, crops
     categories = sorted({record.category for part in records for record in part})
     if options.live:
         images = [record for part in records for record in part]
-        cuts = crops.crop, crops.smallest_crop, categories, crops.mirrored
+        two = bool(options.weights.get("equivariance"))
+        cuts = crops.crop, crops.smallest_crop, categories, crops.mirrored, two
         return LiveCrops(images, backbone, crops.resolution, *cuts)
     names = ["features", *(f"features{number}" for number in range(2, len(records) + 1))]
     folders = options.store or [options.out / name for name in names]
