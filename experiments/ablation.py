@@ -58,7 +58,7 @@ PAPER, PAPER_LED = LossWeights(), LossWeights(viewpoint=5.0)
 BASE_SPHERE = {"positions": "frame", "width": 128, "depth": 3}
 AVERAGED = 0.98  # share of its past that the average keeps in a step
 MUON = {"optimiser": "muon"}
-BASE_TRAINING = {"batch": 48, "tokens": 64, "object_odds": 8.0, "precision": "bf16"}
+BASE_TRAINING = {"batch": 48, "tokens": 64, "foreground_weight": 8.0, "precision": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ ROWS = {
     "depth-5": Row("depth 5", sphere={"depth": 5}),
     "width-64": Row("width 64", sphere={"width": 64}),
     "width-192": Row("width 192", sphere={"width": 192}),
-    "equal-odds": Row("64 patches, object and background by chance", training={"object_odds": 1.0}),
-    "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "object_odds": 1.0}),
+    "equal-odds": Row("64 patches, object and background by chance", training={"foreground_weight": 1.0}),
+    "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "foreground_weight": 1.0}),
     "tokens-32": Row("32 patches, half the work", training={"tokens": 32}),
     "muon": Row("Muon for the blocks' matrices", training=MUON),
     "ema": Row(f"moving average of the weights, {AVERAGED}, Muon", training=MUON, trainer=Averaged),
@@ -127,7 +127,7 @@ ROWS = {
     "object-alone": Row(
         "the mapper sees the object's patches alone (true mask)",
         (replace(BASE_WEIGHTS, background=0.0),),
-        training={"object_odds": 1e6},
+        training={"foreground_weight": 1e6},
         given_object=True,
     ),
     "visibility": Row("visibility 0.3", (replace(BASE_WEIGHTS, visibility=0.3),)),

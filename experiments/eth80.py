@@ -129,7 +129,7 @@ def finetune(
         LossWeights(**options.weights),
         steps=options.finetune,
         tokens=64,
-        object_odds=8.0,
+        foreground_weight=8.0,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )

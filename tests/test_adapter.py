@@ -3,12 +3,12 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from spherecorr.backbones.fusion import FusionBackbone
 from test_diffusion import tiny
 from torch.nn.functional import conv2d, group_norm, interpolate, relu
 
 from spherecorr.backbones import AdapterSpec
 from spherecorr.backbones.adapter import AdapterBackbone, load_adapter, read_adapter
+from spherecorr.backbones.fusion import FusionBackbone
 from spherecorr.backbones.vit import VitBackbone
 from spherecorr.errors import SpherecorrError
 

@@ -188,7 +188,7 @@ def one_thread():
 
 def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_thread):
     options = ["--crops", "2", "--smallest-crop", "0.7", "--tokens", "10", "--weights", "surface=1,background=1"]
-    options += ["--val", "renders", str(folder / "renders"), "--object-odds", "3", "--optimiser", "muon"]
+    options += ["--val", "renders", str(folder / "renders"), "--foreground-weight", "3", "--optimiser", "muon"]
     options += ["--log-every", "5", "--save-every", "10", "--validate-every", "20"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run("train", whole, *options)[0] == 0
@@ -208,7 +208,7 @@ def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_t
 def test_two_processes_train_as_one(run, tmp_path, capsys):
     """By the line that the help shows: on their halves of each batch, the losses and the weights of one process."""
     pytest.importorskip("accelerate")
-    options = ["--weights", "orientation=1,surface=1,background=1", "--tokens", "10", "--object-odds", "3"]
+    options = ["--weights", "orientation=1,surface=1,background=1", "--tokens", "10", "--foreground-weight", "3"]
     options += ["--steps", "20", "--log-every", "5"]
     options += ["--save-every", "10", "--validate-every", "20"]
     (line,) = re.findall(r"accelerate launch .*(?= \.\.\.)", helps("train", capsys))

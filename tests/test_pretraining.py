@@ -1,6 +1,7 @@
 """Distillation of a small backbone, on a tiny teacher and a student of two blocks."""
 
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +109,16 @@ def test_the_student_learns(trained):
     first, *_, last = (float(line.split()[-1]) for line in lines)
     assert last < 0.8 * first
     assert not student.training
+
+
+def test_the_global_random_generators_are_left_alone(targets):
+    def states():
+        return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    torch.manual_seed(5)
+    before = states()
+    distil(make_student(SETTINGS), targets, SETTINGS, lambda _: None)
+    assert states() == before
 
 
 def test_the_seed_decides_everything(targets):

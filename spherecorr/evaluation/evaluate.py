@@ -164,7 +164,7 @@ def _score_in_parts(
         own = range(processes.index, len(parts), processes.count)
         for i in progress([i for i in own if not files[i].exists()]):
             score(parts[i]).save(files[i])
-        processes.wait()
+        processes.barrier()
         tables = [KeypointTable.load(file) for file in files]
     return concatenate(tables).select(np.argsort(order))
 
@@ -183,7 +183,7 @@ def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Proces
                 "Choose another folder, or overwrite it."
             )
         write_atomic(file, (json.dumps(content, indent=2) + "\n").encode())
-    processes.wait()
+    processes.barrier()
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:

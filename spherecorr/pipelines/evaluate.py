@@ -218,7 +218,7 @@ def _find_features(
             for old in (folder, partial_folder(folder)):
                 shutil.rmtree(old, ignore_errors=True)
         extract(images, origin, settings, folder, progress=partial(progress, "features"))
-    processes.wait()
+    processes.barrier()
     return FeatureStore(folder)
 
 

@@ -241,7 +241,7 @@ def _stored_crops(
             FeatureStore(part.store).check(part.records)  # other pictures or masks than those given
         else:
             store_features(part.records, backbone, cuts, part.store, notify=notify, progress=progress)
-    world.wait()
+    world.barrier()
     own = FeatureStore(part.store).settings
     # Few photographs may have more crops than many renders, and mirrored ones.
     store = FeatureStore(part.store, replace(cuts, crops=own.crops, mirrored=own.mirrored, seed=own.seed))

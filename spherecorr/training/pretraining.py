@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import timm
@@ -19,6 +20,7 @@ import timm.data
 import torch
 from safetensors.torch import save
 from timm.layers import resample_abs_pos_embed
+from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
@@ -29,6 +31,7 @@ from spherecorr.files import write_atomic
 from spherecorr.geometry import frame_image, pad_to_square
 from spherecorr.images import load_image
 from spherecorr.training.pretrain_settings import PretrainSettings
+from spherecorr.training.seeding import seeded
 
 MEAN, DEVIATION = 0.5, 0.5  # of the student's input pixels
 
@@ -41,7 +44,7 @@ class Targets:
     tokens: np.ndarray
 
 
-def begin(teacher: VitBackbone, settings: PretrainSettings) -> nn.Module:
+def begin(teacher: VitBackbone, settings: PretrainSettings) -> VisionTransformer:
     """The student before its training, see `PretrainSettings.start`.
 
     Raises:
@@ -50,21 +53,22 @@ def begin(teacher: VitBackbone, settings: PretrainSettings) -> nn.Module:
     return first_blocks(teacher, settings) if settings.start == "teacher" else make_student(settings)
 
 
-def make_student(settings: PretrainSettings) -> nn.Module:
+def make_student(settings: PretrainSettings) -> VisionTransformer:
     """The student, randomly initialised, with position embeddings for `resolution`."""
     if not (settings.architecture.startswith("vit_") and timm.is_model(settings.architecture)):
         raise SpherecorrError(f"The student must be a plain ViT of timm; '{settings.architecture}' is none.")
-    torch.manual_seed(settings.seed)
-    return timm.create_model(
-        settings.architecture,
-        depth=settings.depth,
-        img_size=settings.resolution,
-        num_classes=0,
-        dynamic_img_size=True,
-    )
+    with seeded(settings.seed):
+        student = timm.create_model(
+            settings.architecture,
+            depth=settings.depth,
+            img_size=settings.resolution,
+            num_classes=0,
+            dynamic_img_size=True,
+        )
+    return cast(VisionTransformer, student)
 
 
-def first_blocks(teacher: VitBackbone, settings: PretrainSettings) -> nn.Module:
+def first_blocks(teacher: VitBackbone, settings: PretrainSettings) -> VisionTransformer:
     """A student with the teacher's own patch embedding and first blocks: a far better beginning than random weights.
 
     Raises:
@@ -98,6 +102,7 @@ def first_blocks(teacher: VitBackbone, settings: PretrainSettings) -> nn.Module:
 def _take_own_pixels(projection: nn.Conv2d, teachers: dict) -> None:
     """Fold the change from the teacher's mean and deviation of the pixels to the student's into the first layer."""
     mean, deviation = torch.tensor(teachers["mean"]), torch.tensor(teachers["std"])
+    assert projection.bias is not None  # plain ViTs have one
     projection.bias += (projection.weight.sum(dim=(2, 3)) * ((MEAN - mean) / deviation)).sum(dim=1)
     projection.weight *= (DEVIATION / deviation)[:, None, None]
 
@@ -135,12 +140,12 @@ def teacher_targets(
 
 
 def distil(
-    student: nn.Module,
+    student: VisionTransformer,
     targets: Targets,
     settings: PretrainSettings,
     report: Callable[[str], None] = print,
     device: str = "cpu",
-) -> nn.Module:
+) -> VisionTransformer:
     """Train a student on the teacher's answers.
 
     Args:
@@ -177,16 +182,17 @@ def distil(
     return student.eval().cpu()
 
 
-def _answer(student: nn.Module, pictures: Tensor) -> Tensor:
+def _answer(student: VisionTransformer, pictures: Tensor) -> Tensor:
     """The student's tokens `[b, D, h, w]`, where it is, for pictures `[b, 3, s, s]` in 0..1."""
     device = next(student.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         pixels = (pictures.to(device) - MEAN) / DEVIATION
-        return student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)[0].float()
+        layers = student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)
+        return cast(list[Tensor], layers)[0].float()
 
 
 @torch.no_grad()
-def _nearest_turn(student: nn.Module, targets: Targets, settings: PretrainSettings) -> Tensor:
+def _nearest_turn(student: VisionTransformer, targets: Targets, settings: PretrainSettings) -> Tensor:
     """The orthogonal matrix `[D, D]` that brings the targets nearest to the student's first answers (Procrustes).
 
     Only angles between tokens matter, and a rotation keeps them: the student need not learn one.
@@ -201,7 +207,7 @@ def _nearest_turn(student: nn.Module, targets: Targets, settings: PretrainSettin
     return left @ right
 
 
-def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -> None:
+def save_student(student: VisionTransformer, settings: PretrainSettings, folder: Path) -> None:
     """Write the student in timm's `local-dir:` layout, half precision."""
     config = {
         "architecture": settings.architecture,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -17,7 +18,7 @@ PAPER_BATCH = 64
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has none of the last three."""
+    """Weights of the losses; the defaults are the paper's, which has none of the last four."""
 
     reconstruction: float = 1.0
     viewpoint: float = 0.1
@@ -26,11 +27,23 @@ class LossWeights:
     surface: float = 0.0
     background: float = 0.0
     visibility: float = 0.0
+    equivariance: float = 0.0
 
     def __post_init__(self):
         weights = asdict(self).values()
         if min(weights) < 0 or not any(weights):
             raise SpherecorrError("A loss's weight is 0 or more, and at least one is above 0.")
+
+    def changed(self, weights: Mapping[str, float]) -> LossWeights:
+        """These weights with others by name.
+
+        Raises:
+            SpherecorrError: there is no such loss, or see `__post_init__`.
+        """
+        known = asdict(self)
+        if unknown := weights.keys() - known.keys():
+            raise SpherecorrError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
+        return LossWeights(**{**known, **weights})
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class TrainSettings:
         steps: steps of the optimiser.
         batch: images in a step, over all processes.
         tokens: patches drawn from each image in a step, background included; 0 takes all.
-        object_odds: how many times likelier a patch on the object is drawn than one off it.
+        foreground_weight: sampling weight of a patch on the object in that draw; of one off it 1.
         triplets: triplets per image and step, for each of the two losses that use them.
         learning_rate: highest learning rate of Adam.
         optimiser: "adamw", or "muon", which makes the steps of the blocks' matrices orthogonal and takes AdamW for the
@@ -63,7 +76,7 @@ class TrainSettings:
     steps: int = 2000
     batch: int = 48
     tokens: int = 256
-    object_odds: float = 1.0
+    foreground_weight: float = 1.0
     triplets: int = 32
     learning_rate: float = 1e-3
     optimiser: Literal["adamw", "muon"] = "adamw"
@@ -79,8 +92,8 @@ class TrainSettings:
     def __post_init__(self):
         if min(self.steps, self.batch, self.triplets, self.log_every) < 1 or self.tokens < 0:
             raise SpherecorrError("Steps, batch, triplets and log_every are 1 or more, tokens 0 or more.")
-        if not self.object_odds > 0:
-            raise SpherecorrError(f"The odds of a patch on the object are above 0; got {self.object_odds:g}.")
+        if not self.foreground_weight > 0:
+            raise SpherecorrError(f"The foreground sampling weight is above 0; got {self.foreground_weight:g}.")
         every = self.log_every, self.save_every, self.validate_every
         if any(longer < 1 or longer % shorter for shorter, longer in pairwise(every)):
             raise SpherecorrError("save_every is a multiple of log_every, and validate_every of save_every.")
@@ -103,8 +116,9 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
         return TrainSettings(sphere, LossWeights(viewpoint=5.0))
     if name == "paper":
         steps = math.ceil(PAPER_PASSES * images / PAPER_BATCH)
-        rest = {"schedule": "constant", "weight_decay": 0.0, "clip": 0.0}
-        return TrainSettings(sphere, steps=steps, batch=PAPER_BATCH, tokens=0, **rest)
+        return TrainSettings(
+            sphere, steps=steps, batch=PAPER_BATCH, tokens=0, schedule="constant", weight_decay=0.0, clip=0.0
+        )
     raise SpherecorrError(f"There is no preset '{name}'; there are paper and fast.")
 
 
