@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spherecorr.geometry import Framing
-from spherecorr.identity import FeatureSource
+from spherecorr.identity import FeatureSource, digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,11 @@ class FeatureMap:
         values = [self.features[:, rows, columns]]
         values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
         return torch.cat([_unit(value) for value in values])
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Of a model's weights, by their names."""
+    return digest(key.encode() + tensor_bytes(tensor) for key, tensor in sorted(state.items()))
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:

@@ -17,7 +17,8 @@ from spherecorr.data.check import check_split
 from spherecorr.data.folder import Folder
 from spherecorr.data.records import DatasetError
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation.evaluate import evaluate, read_pairs
+from spherecorr.evaluation.evaluate import evaluate
+from spherecorr.evaluation.inputs import read_pairs
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import pad_to_square
 from spherecorr.identity import FeatureSource

@@ -40,6 +40,13 @@ def files_digest(paths: Iterable[Path]) -> str:
     return digest(file_digest(path).encode() for path in paths)
 
 
+def labelled_digest(records: Iterable[ImageRecord]) -> str:
+    """Of everything that training reads of some images: annotations, pictures, masks and surface points."""
+    records = list(records)
+    files = (json.dumps(file_digests(record, labels=True), sort_keys=True).encode() for record in records)
+    return digest([records_digest(records).encode(), *files])
+
+
 def file_digests(record: ImageRecord, labels: bool) -> dict[str, str]:
     """Of an image's files: of its picture and, with labels, of its mask and surface points.
 

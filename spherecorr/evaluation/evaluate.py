@@ -18,16 +18,16 @@ from spherecorr.evaluation.inputs import AnySphere, EvaluationError, input_diges
 from spherecorr.evaluation.keypoint_table import KeypointTable, Side, concatenate
 from spherecorr.evaluation.report import Report
 from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.settings import EvaluationSettings
 from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureMap
 from spherecorr.files import write_atomic
+from spherecorr.identity import without_names
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.store import FeatureStore
 
-THRESHOLDS = (0.1, 0.05, 0.01)
-PROTOCOLS = ("corrected", "authors", "jamais-vu")
 PART = 256  # pairs whose table is one file
 LEFT_OUT = "left-out.txt"
 Value = TypeVar("Value")
@@ -41,13 +41,13 @@ def evaluate(
     split: str = "test",
     sphere: AnySphere = None,
     alpha: float | Sequence[float] | None = None,
-    thresholds: Sequence[float] = THRESHOLDS,
-    protocols: Sequence[str] = PROTOCOLS,
-    sides: Side = "box",
+    thresholds: Sequence[float] = EvaluationSettings.thresholds,
+    protocols: Sequence[str] = EvaluationSettings.protocols,
+    sides: Side = EvaluationSettings.sides,
     settings: MatchSettings | None = None,
     symmetry: Mapping[str, Symmetry] | None = None,
-    inclusive: bool = False,
-    resamples: int = 500,
+    inclusive: bool = EvaluationSettings.inclusive,
+    resamples: int = EvaluationSettings.resamples,
     out: str | Path | None = None,
     overwrite: bool = False,
     broken: list[str] | None = None,
@@ -177,7 +177,7 @@ def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Proces
         if overwrite:
             shutil.rmtree(parts, ignore_errors=True)
             (out / LEFT_OUT).unlink(missing_ok=True)
-        elif parts.is_dir() and (found := read_json(file)) != content:
+        elif parts.is_dir() and without_names(found := read_json(file)) != without_names(content):
             raise EvaluationError(
                 f"'{out}' holds results of other {_differences(found, content)}. "
                 "Choose another folder, or overwrite it."

@@ -16,7 +16,7 @@ from spherecorr.data.reading import read_all
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry
 from spherecorr.errors import SpherecorrError
-from spherecorr.features import FeatureMap, SphereMap, tensor_bytes
+from spherecorr.features import FeatureMap, SphereMap, state_digest, tensor_bytes
 from spherecorr.identity import digest
 from spherecorr.matching.candidates import find_foreground, mask_cells
 from spherecorr.matching.settings import MatchSettings
@@ -162,8 +162,7 @@ def _sphere_digest(sphere: AnySphere, images: Sequence[ImageRecord]) -> str | No
     if sphere is None:
         return None
     if isinstance(sphere, SphereMapper):
-        state = sorted(sphere.state_dict().items())
-        return digest(key.encode() + tensor_bytes(tensor) for key, tensor in state)
+        return state_digest(sphere.state_dict())
     return digest(tensor_bytes(sphere[image.id].points) for image in images)
 
 

@@ -15,6 +15,7 @@ from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.data.registry import open_dataset
 from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import extract, size_on_disk
+from spherecorr.files import list_files
 from spherecorr.pipelines.common import Notify, Progress, ignore, silent, write_left_out
 from spherecorr.store import INDEX, FeatureStore, partial_folder, read_index, settings_of
 from spherecorr.store_settings import StoreSettings
@@ -162,7 +163,7 @@ def find_pictures(folders: Sequence[Path]) -> list[Path]:
     Raises:
         SpherecorrError: there is none.
     """
-    found = sorted({path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES})
+    found = sorted({path for folder in folders for path in list_files(folder, "**/*", SUFFIXES)})
     if not found:
         raise SpherecorrError(f"There are no pictures in {', '.join(map(str, folders))} or below.")
     return found

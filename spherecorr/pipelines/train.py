@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.data.identity import labelled_digest
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.registry import open_dataset
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.inputs import read_pairs
 from spherecorr.extraction import extract
+from spherecorr.features import state_digest
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.pipelines.common import Notify, Progress, ignore, silent, versions, write_left_out
 from spherecorr.pipelines.extract import forget_unfinished, readable, store_features
@@ -24,6 +26,7 @@ from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TrainingCrops
 from spherecorr.training.fit import fit
+from spherecorr.training.run import DIGESTS
 from spherecorr.training.settings import LossWeights
 from spherecorr.training.settings import preset as preset_settings
 from spherecorr.training.validation import validator
@@ -130,6 +133,10 @@ def train(
     about = {
         "data": {"names": names, "splits": splits, **described, "live": live},
         **({"start": start} if start else {}),
+        DIGESTS: {
+            "data": [labelled_digest(part.records) for part in parts],
+            "weights to start from": None if beginning is None else state_digest(beginning.state_dict()),
+        },
         "versions": versions(),
     }
     trained = fit(images, chosen, out, validate=validate, start=beginning, about=about, device=device)
@@ -237,9 +244,7 @@ def _stored_crops(
 ) -> StoredCrops:
     """Crops of one dataset, from its store; the features are stored first, or their extraction resumes."""
     if world.main:
-        if (part.store / INDEX).is_file():
-            FeatureStore(part.store).check(part.records)  # other pictures or masks than those given
-        else:
+        if not (part.store / INDEX).is_file():
             store_features(part.records, backbone, cuts, part.store, notify=notify, progress=progress)
     world.barrier()
     own = FeatureStore(part.store).settings

@@ -26,10 +26,9 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.files import write_atomic
+from spherecorr.files import list_files, write_atomic
 from spherecorr.images import load_image
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
-from spherecorr.render.listing import list_files
 from spherecorr.render.meshes import MeshObjects
 from spherecorr.render.objects import ProceduralObjects
 from spherecorr.render.scene import Rendering, random_camera, render

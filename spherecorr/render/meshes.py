@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from spherecorr.files import list_files
 from spherecorr.render.colours import random_paint, random_pattern
-from spherecorr.render.listing import list_files
 from spherecorr.render.mesh_files import MeshError, read_faces
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.shapes import Shape, corner_normals

@@ -87,7 +87,8 @@ class SphereMapper(nn.Module):
         tokens = features.tokens().to(parameter)[None]
         positions = frame_positions(features.framing).to(parameter)[None]
         points = self(tokens, positions)[0]
-        return SphereMap(points.T.reshape(-1, *features.features.shape[1:]), features.framing)
+        grid = features.features.shape[1:]
+        return SphereMap(points.T.reshape(-1, *grid), features.framing, self.settings.surface)
 
     def foreground(self, sphere_map: SphereMap) -> np.ndarray | None:
         """Boolean `[H, W]`: cells not sent to the background's place; None for a mapper that keeps no such place.

@@ -179,6 +179,7 @@ class StoredCrops(TensorCrops):
         for record in records:
             if record.id not in order:
                 raise StoreError(f"The store '{store.folder}' lacks '{record.path}'; extract it with all images.")
+        store.check(records)
         shape = (len(store), store.settings.crops, -1)
         features, labels = (torch.from_numpy(array).unflatten(0, shape) for array in (store.features, store.labels))
         if fits(features.nbytes + labels.nbytes, torch.device(device)):
