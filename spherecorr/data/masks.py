@@ -23,7 +23,7 @@ VOC_CLASSES = (
 CLASS_NUMBERS = range(1, len(VOC_CLASSES) + 1)
 VOID = 255
 """PASCAL's number for pixels that belong to no class for certain."""
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
+LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
 """Formats that change values a little, so that the values themselves mean nothing."""
 NOISE = 32
 """Difference of the colour channels that such a format may add to grey."""
