@@ -1,6 +1,7 @@
 """Training of the sphere mapper: losses that fall, seeds that decide, runs that stop and go on."""
 
 import json
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from spherecorr.sphere.mapper import frame_positions, grid_positions
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.training.fit import Trainer, draw_images, fit
 from spherecorr.training.optimisers import MUON_RATE, make_optimisers, set_learning_rate
+from spherecorr.training.schedule import one_cycle
 from spherecorr.training.settings import LossWeights, TrainSettings, learning_rate, preset
 
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
@@ -236,6 +238,12 @@ def test_the_learning_rate_rises_and_falls():
     assert max(rates) == pytest.approx(SETTINGS.learning_rate, rel=0.01)
     assert rates[-1] < 1e-3 * SETTINGS.learning_rate
     assert {learning_rate(replace(SETTINGS, schedule="constant"), step) for step in range(100)} == {1e-3}
+
+
+def test_one_cycle_by_hand():
+    """Four steps, of which the first is the warm-up: in its middle half of the peak, then along a half cosine."""
+    rates = [one_cycle(step, 4, 0.25, 2.0) for step in range(4)]
+    assert rates == pytest.approx([1.0, 1 + math.cos(math.pi / 6), 1.0, 1 + math.cos(math.pi * 5 / 6)])
 
 
 def test_a_grids_positions_are_those_of_a_framed_square():

@@ -51,9 +51,9 @@ def fit(
         data: images to draw crops of.
         settings: see there.
         run: folder of the run, see `training.run`; None writes nothing.
-        validate: figures of a mapper by name; the first, the higher the better, decides which is the best.
+        validate: scores of a mapper by name; the first, the higher the better, decides which is the best.
         start: a mapper of the same shape whose weights are the beginning; random ones by default.
-        about: JSON-able entries for the run's `config.json`, such as where the data came from; a run goes on only if
+        about: JSON-able entries for the run's `config.json`, such as where the data came from; a run is resumed only if
             they are the same.
         device: "auto", "cpu", "cuda", ...
         trainer: what a step does, for trials of another; `Trainer` by default.
@@ -102,10 +102,10 @@ def fit(
             continue
         metadata: dict[str, Any] = {"step": done}
         if validate and (done % settings.validate_every == 0 or done == settings.steps):
-            figures = validate(loop.mapper.eval())
-            folder.log(done, {f"validation_{name}": value for name, value in figures.items()})
-            metadata["metrics"] = figures
-            if (score := next(iter(figures.values()))) > best:
+            scores = validate(loop.mapper.eval())
+            folder.log(done, {f"validation_{name}": value for name, value in scores.items()})
+            metadata["metrics"] = scores
+            if (score := next(iter(scores.values()))) > best:
                 best = score
                 folder.checkpoint("best", loop.mapper, metadata)
         folder.checkpoint("last", loop.mapper, metadata)
@@ -152,13 +152,13 @@ class Trainer:
         self.summed = 0
 
     def state(self) -> dict[str, Any]:
-        """All that it takes to go on from here."""
+        """All that it takes to resume from here."""
         optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
         state = {"step": self.step, "optimisers": optimisers}
         return {**state, "modules": self.modules.state_dict(), "scaler": self.scaler.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Resume from what `state` returned."""
         self.step = state["step"]
         self.modules.load_state_dict(state["modules"])
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):

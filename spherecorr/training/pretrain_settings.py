@@ -7,7 +7,7 @@ from typing import Literal
 
 from spherecorr.errors import SpherecorrError
 
-MIN_STEPS = 40  # the one-cycle schedule needs a step or two to rise
+MIN_STEPS = 40  # the learning rate needs a step or two to rise
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,11 @@ from spherecorr.files import write_atomic
 from spherecorr.geometry import frame_image, pad_to_square
 from spherecorr.images import load_image
 from spherecorr.training.pretrain_settings import PretrainSettings
+from spherecorr.training.schedule import one_cycle
 from spherecorr.training.seeding import seeded
 
 MEAN, DEVIATION = 0.5, 0.5  # of the student's input pixels
+WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +162,6 @@ def distil(
     """
     student = student.to(pick_device(device)).train()
     optimiser = torch.optim.AdamW(student.parameters(), weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.steps, pct_start=0.05, cycle_momentum=False
-    )
     rng = np.random.default_rng(settings.seed)
     turn = _nearest_turn(student, targets, settings)
     losses = []
@@ -174,8 +173,9 @@ def distil(
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = one_cycle(step, settings.steps, WARM_UP, settings.learning_rate)
         optimiser.step()
-        schedule.step()
         losses.append(loss.item())
         if step % 50 == 49:
             report(f"step {step + 1}/{settings.steps}  1 - cos {np.mean(losses[-50:]):.4f}")

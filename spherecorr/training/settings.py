@@ -10,6 +10,7 @@ from typing import Literal
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.sphere.settings import SphereSettings
+from spherecorr.training.schedule import one_cycle
 
 WARM_UP = 0.1  # share of the steps of a one-cycle schedule in which the learning rate rises
 PAPER_PASSES = 2000  # how often the paper's run sees an image: 200 epochs over a list of ten times the images
@@ -126,7 +127,4 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
     """The learning rate of a step."""
     if settings.schedule == "constant":
         return settings.learning_rate
-    done = (step + 0.5) / settings.steps
-    if done < WARM_UP:
-        return settings.learning_rate * done / WARM_UP
-    return settings.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+    return one_cycle(step, settings.steps, WARM_UP, settings.learning_rate)
