@@ -116,6 +116,8 @@ def cell_labels(picture: Picture, framing: Framing) -> np.ndarray:
         Float16 `[N, 5]`, row by row: the object's share of the cell; 1 on background, else 0; the unit direction of the
         surface's mean point, 0 where the picture has no surface points or the object covers less than 5 % of the cell.
     """
+    if picture.mask is None:
+        raise ValueError("Labels are read from a picture's mask, and it has none.")
     coverage = average_over_cells(picture.mask, framing)
     labels = np.zeros((*coverage.shape, LABELS), dtype=np.float16)
     labels[..., 0] = coverage

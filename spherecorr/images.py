@@ -14,6 +14,7 @@ from typing import IO, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from spherecorr.errors import SpherecorrError
 
@@ -102,17 +103,17 @@ def _open(source: ImageLike) -> Image.Image:
     """The source upright and in its own mode; an image that is upright already is returned itself."""
     if isinstance(source, np.ndarray):
         source = _from_array(source)
-    is_file = not isinstance(source, Image.Image)
-    what = f"'{Path(source).name}'" if is_file else "The image"
+    path = None if isinstance(source, Image.Image) else Path(source)
+    what = "The image" if path is None else f"'{path.name}'"
 
     def use(image: Image.Image) -> Image.Image:
         _check_size(image, what)
-        return _upright_copy(image) if is_file else _upright(image)
+        return _upright(image) if path is None else _upright_copy(image)
 
-    if is_file and not Path(source).is_file():
+    if path is not None and not path.is_file():
         raise ImageError(f"There is no image file '{source}'.")
     try:
-        return _read(Path(source), use) if is_file else use(source)
+        return use(source) if isinstance(source, Image.Image) else _read(Path(source), use)
     except SpherecorrError:
         raise
     except UnidentifiedImageError as error:
@@ -165,7 +166,7 @@ def _without_texts(png: bytes) -> bytes:
 def _upright(image: Image.Image) -> Image.Image:
     """Decode, and apply the orientation; the result holds none, so that it is never applied twice."""
     image.load()
-    method = None if image.format == "TIFF" else TURNS.get(_orientation(image))  # Pillow itself turns TIFF files
+    method = None if image.format == "TIFF" else TURNS.get(_orientation(image) or 1)  # Pillow itself turns TIFF files
     if method is None:
         return image
     upright = image.transpose(method)
@@ -183,7 +184,7 @@ def _upright_copy(image: Image.Image) -> Image.Image:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    if image.format == "TIFF":  # whether `size` is upright before decoding depends on Pillow's version
+    if isinstance(image, TiffImageFile):  # whether `size` is upright before decoding depends on Pillow's version
         tags = image.tag_v2
         width, height = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
         orientation = tags.get(ExifTags.Base.Orientation)

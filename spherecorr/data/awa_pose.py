@@ -87,7 +87,9 @@ class AwaPose:
             broken: a list that gets a sentence for every file that cannot be read, instead of an error.
         """
         check_split(split, self.splits, self.title)
-        return read_all(lambda pair: make_pair(*map(self._record, pair)), self.drawn(broken), broken)
+        return read_all(
+            lambda pair: make_pair(self._record(pair[0]), self._record(pair[1])), self.drawn(broken), broken
+        )
 
     def drawn(self, broken: list[str] | None = None) -> list[tuple[Animal, Animal]]:
         """Per class, `per_class` different pairs with 3 keypoints in common; needs no pictures.

@@ -101,8 +101,8 @@ def _grey_values(path: str | Path, image: Image.Image) -> np.ndarray:
         first = colours[colours.any(axis=2)][0]
         if image.format in LOSSY or not ((colours == first).all(axis=2) | ~colours.any(axis=2)).all():
             raise DatasetError(f"'{path}' has several colours, and which is the object is not known. {WHAT_TO_DO}")
-        return colours.any(axis=2).astype(np.uint8)
-    return colours.max(axis=2)
+        return np.any(colours, axis=2).astype(np.uint8)
+    return np.max(colours, axis=2)
 
 
 def _present(values: np.ndarray) -> np.ndarray:

@@ -81,7 +81,8 @@ class PFPascal:
             _record(self.root / row[name], category, keypoints, None, where)
             for name, keypoints in zip(("source_image", "target_image"), points, strict=True)
         ]
-        return make_pair(*images, attributes)
+        source, target = images
+        return make_pair(source, target, attributes)
 
 
 class PFWillow:
@@ -136,7 +137,8 @@ class PFWillow:
             box = (min(columns), min(lines), max(columns), max(lines))
             path = self.root / row[f"image{side}"]
             images.append(_record(path, path.parent.name, keypoints, box, where))
-        return make_pair(*images)
+        source, target = images
+        return make_pair(source, target)
 
 
 def _points(where: str, xs: list[str], ys: list[str]) -> dict[str, Point]:
@@ -152,7 +154,7 @@ def _points(where: str, xs: list[str], ys: list[str]) -> dict[str, Point]:
 def _record(
     path: Path, category: str, keypoints: dict[str, Point], box: tuple[float, float, float, float] | None, where: str
 ) -> ImageRecord:
-    record = ImageRecord(f"{category}/{path.stem}", path, picture_size(path), category, box, keypoints)
+    record = ImageRecord(f"{category}/{path.stem}", path, picture_size(path), category, box, {**keypoints})
     return check_record(record, where)
 
 

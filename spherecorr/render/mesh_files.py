@@ -12,6 +12,7 @@ import json
 import struct
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -53,7 +54,7 @@ def read_faces(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_glb(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     content = BytesIO(_plain_glb(path))
-    scene = trimesh.load(content, file_type="glb", resolver=FilePathResolver(str(path)), force="scene")
+    scene: Any = trimesh.load(content, file_type="glb", resolver=FilePathResolver(str(path)), force="scene")
     colours = {  # by name, as a scene's copies of its meshes lose the colours by vertex
         name: _face_colours(mesh.faces, mesh.visual, _vertex_colours(mesh.visual))
         for name, mesh in scene.geometry.items()

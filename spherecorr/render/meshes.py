@@ -138,7 +138,7 @@ def load_mesh(path: Path) -> Mesh:
     palette, colour = np.unique(colours, axis=0, return_inverse=True)
     faces, half = faces.reshape(-1, 3), half / half.max()
     keypoints = _find_keypoints(vertices, faces)
-    return Mesh(vertices, half, faces, np.float32(palette) / 255, colour.reshape(-1), keypoints)
+    return Mesh(vertices, half, faces, palette.astype(np.float32) / 255, colour.reshape(-1), keypoints)
 
 
 def _find_keypoints(vertices: np.ndarray, faces: np.ndarray) -> dict[str, tuple[int, np.ndarray]]:

@@ -117,7 +117,7 @@ def match_figure(source_image: Image.Image, target_image: Image.Image, result: M
         result: from `match`, in original pixels.
     """
     panels = [("source", source_image, result.points), ("raw features", target_image, result.raw.xy[:, 0])]
-    if result.sphere is not None:
+    if result.sphere is not None and result.fused is not None:
         panels.append(("sphere", target_image, result.sphere.xy[:, 0]))
         panels.append(("raw + sphere", target_image, result.fused.xy[:, 0]))
     drawn = []
