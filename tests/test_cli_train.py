@@ -434,3 +434,42 @@ def test_help_tells_the_settings_own_defaults(command, settings, capsys):
 def test_help_tells_the_papers_weights(capsys):
     words = " ".join(helps("train", capsys).split())
     assert ", ".join(f"{name}={weight}" for name, weight in vars(LossWeights()).items()) in words
+
+
+def test_two_fresh_crops_of_an_image_teach_equivariance(run, tmp_path):
+    crops = ["--live", "--crop", "square", "--smallest-crop", "0.6"]
+    weights = "reconstruction=0,viewpoint=0,distance=0,orientation=0,equivariance=1"
+    code, _, error = run("train", tmp_path / "run", *crops, "--weights", weights, "--steps", "20", "--log-every", "10")
+    assert code == 0, error
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.keys() == {"step", "equivariance"} for line in lines)
+    stored = ["--crop", "square", "--smallest-crop", "0.6", "--weights", weights]
+    code, _, error = run("train", tmp_path / "stored", *stored)
+    assert code == 2 and "equivariance" in error
+
+
+@pytest.mark.parametrize("change", ["keypoints", "azimuth", "mask", "picture"])
+def test_a_run_on_data_that_has_changed_is_refused(folder, tmp_path, capsys, change):
+    data = shutil.copytree(folder / "renders", tmp_path / "renders")
+    models = ["--backbone", f"local-dir:{folder / 'teacher'}", "--device", "cpu", "--resolution", "64"]
+    short = ["--steps", "10", "--log-every", "5", "--save-every", "5", "--validate-every", "5"]
+    command = ["train", str(tmp_path / "run"), "--data", "renders", str(data), *models, *short]
+    assert main(command) == 0
+    stem = min(path.stem for path in (data / "ImageAnnotation" / "car").glob("trn_*.json"))
+    expected = f"was made with another {change} of 'car/{stem}'"
+    if change in ("keypoints", "azimuth"):
+        path = data / "ImageAnnotation" / "car" / f"{stem}.json"
+        annotation = json.loads(path.read_text())
+        corrected = {"azimuth": 12.0} if change == "azimuth" else {"kps": {**annotation["kps"], "0": [1.0, 2.0]}}
+        path.write_text(json.dumps({**annotation, **corrected}))
+        expected = "holds a run on other data"
+    else:
+        folders = {"mask": ("Segmentation", "png"), "picture": ("JPEGImages", "jpg")}
+        name, ending = folders[change]
+        path = data / name / "car" / f"{stem}.{ending}"
+        with Image.open(path) as picture:
+            flipped = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        flipped.save(path)
+    capsys.readouterr()
+    assert main(command) == 2
+    assert expected in capsys.readouterr().err

@@ -63,7 +63,7 @@ def register_train(commands) -> None:
     add_masks(parser)
     add_flags(parser, Models, only=("backbone",), shown={"backbone": "the store's"})
     add_crop_options(parser)
-    add_flags(parser, SphereSettings, only=("positions", "width", "depth", "alpha"))
+    add_flags(parser, SphereSettings, only=("surface", "positions", "width", "depth", "alpha"))
     parser.add_argument(
         "--start", metavar="SPHERE", help="mapper of the same shape to start from: a folder, mini, ... (default: none)"
     )

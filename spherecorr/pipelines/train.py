@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -105,8 +105,7 @@ def train(
         SpherecorrError: settings that do not fit together, or see `training.fit.fit`.
     """
     out, changed = Path(out), dict(weights or {})
-    if unknown := changed.keys() - (known := asdict(LossWeights())).keys():
-        raise SpherecorrError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
+    LossWeights().changed(changed)  # refuses what is no loss
     parts = _open_parts(data, stores, out, split, masks, broken)
     pairs = _held_out_pairs(validation, validation_split, broken) if validation is not None else []
     world = join_processes(device)
@@ -124,9 +123,12 @@ def train(
         for part in parts:
             forget_unfinished(part.store, part.records, cuts)
     chosen = preset_settings(preset, mapper_settings, sum(len(part.records) for part in parts))
-    chosen = replace(chosen, weights=replace(chosen.weights, **changed), **(settings or {}))
+    chosen = replace(chosen, weights=chosen.weights.changed(changed), **(settings or {}))
 
-    images = _open_crops(parts, model, cuts, world, live, notify, progress)
+    if live:
+        images: TrainingCrops = _live_crops(parts, model, cuts, two=chosen.weights.equivariance > 0)
+    else:
+        images = _open_crops(parts, model, cuts, world, notify, progress)
     validate = _validation(pairs, model, cuts.resolution, out, progress) if pairs and world.main else None
     described = {name: getattr(cuts, name) for name in CROPS}
     names, splits = [part.name for part in parts], [part.split for part in parts]
@@ -214,21 +216,27 @@ def _crop_settings(
     return StoreSettings(backbone.source, **{"resolution": SphereSettings.resolution, **changes, "labels": True})
 
 
+def _categories(parts: Sequence[_Part]) -> list[str]:
+    return sorted({record.category for part in parts for record in part.records})
+
+
+def _live_crops(parts: Sequence[_Part], backbone: Backbone, cuts: StoreSettings, two: bool) -> LiveCrops:
+    """Fresh crops of the images of all datasets; with `two`, pairs of them for the equivariance loss."""
+    records = [record for part in parts for record in part.records]
+    how = cuts.crop, cuts.smallest_crop, _categories(parts), cuts.mirrored
+    return LiveCrops(records, backbone, cuts.resolution, *how, two=two)
+
+
 def _open_crops(
     parts: Sequence[_Part],
     backbone: Backbone,
     cuts: StoreSettings,
     world: Processes,
-    live: bool,
     notify: Notify,
     progress: Progress,
 ) -> TrainingCrops:
-    """The images of all datasets to train on."""
-    records = [record for part in parts for record in part.records]
-    categories = sorted({record.category for record in records})
-    if live:
-        how = cuts.crop, cuts.smallest_crop, categories, cuts.mirrored
-        return LiveCrops(records, backbone, cuts.resolution, *how)
+    """Stored crops of the images of all datasets."""
+    categories = _categories(parts)
     stored = [_stored_crops(part, categories, backbone, cuts, world, notify, progress) for part in parts]
     return stored[0] if len(stored) == 1 else JoinedCrops(stored)
 

@@ -15,7 +15,7 @@ class SphereSettings:
 
     Attributes:
         feature_dim: D, channels of the features it takes.
-        width: channels inside the mapper. None: half of the backbone's, as the paper's authors do.
+        width: channels inside the mapper. None: half of the backbone's; the paper's choice.
         depth: transformer blocks of the mapper; the authors use one.
         surface: where the points lie: the paper's unit "sphere", or a "plane", see `sphere.surface`.
         positions: "none", as in the paper, or "frame": the mapper also sees where in the picture a patch lies.
