@@ -54,7 +54,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace, meshes: str | None) -> dict:
-    """Render `runs` datasets; every one with another seed, so that no run is easier by chance alone."""
+    """Render `runs` datasets; every one with another seed, so that no run is easier than others by its seed."""
     settings = [
         RenderSettings(
             count=options.images,

@@ -5,7 +5,7 @@
 Three ways to make a step (mapper, prototypes, the paper's four losses, Adam) from the same features, 30 % foreground:
 
 - `loop`: image by image over all patches, prototypes with their cross-attention, as one would write the paper down;
-- `all patches`: the preset "paper", which computes the same but for the chance in its triplets;
+- `all patches`: the preset "paper", which computes the same but for its random triplets;
 - `fast`: the preset "fast", which draws 256 of the patches anew in every step.
 
 Rounds alternate between the three. Prints medians and ranges in milliseconds, ratios to the loop, the time of each

@@ -5,7 +5,7 @@ r"""What each choice of a sphere's training is worth: one change a row, the same
     python experiments/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held \
         --rows base,depth-1,depth-5 --seeds 0,1
 
-Every row and seed has a run folder in `--out`: one that was stopped goes on, a finished one is not trained again, so
+Every row and seed has a run folder in `--out`: one that was stopped resumes, a finished one is not trained again, so
 rows can be added at any time. The table shows the mean over the seeds, with the range where there are several.
 
 Scored on the pairs of `--split` at one alpha for all. The weak losses leave open how the sphere as a whole is turned,
@@ -114,8 +114,10 @@ ROWS = {
     "depth-5": Row("depth 5", sphere={"depth": 5}),
     "width-64": Row("width 64", sphere={"width": 64}),
     "width-192": Row("width 192", sphere={"width": 192}),
-    "equal-odds": Row("64 patches, object and background by chance", training={"foreground_weight": 1.0}),
-    "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "foreground_weight": 1.0}),
+    "equal-odds": Row("64 patches drawn uniformly", training={"foreground_weight": 1.0}),
+    "tokens-196": Row(
+        "196 patches, 3 times the work", training={"tokens": 196, "foreground_weight": 1.0}
+    ),
     "tokens-32": Row("32 patches, half the work", training={"tokens": 32}),
     "muon": Row("Muon for the blocks' matrices", training=MUON),
     "ema": Row(f"moving average of the weights, {AVERAGED}, Muon", training=MUON, trainer=Averaged),
@@ -142,7 +144,7 @@ SCORES = ("median_angle", "wrong_side", "wrong_end", "pck", "kap", "symmetric", 
 def train(
     row: Row, data: StoredCrops, sphere: SphereSettings, steps: int, seed: int, run: Path, device: str
 ) -> SphereMapper:
-    """Train a row's stages, or go on with them, or load what is finished."""
+    """Train a row's stages, or resume them, or load what is finished."""
     if not row.elevation:
         data = copy.copy(data)
         data.known = replace(data.known, elevation=torch.full_like(data.known.elevation, math.nan))

@@ -58,9 +58,9 @@ def judge(pair: PairRecord, names: list[str], ranked: Ranked) -> tuple[np.ndarra
     """Whether the keypoints are hidden in the target, their best matches symmetric mistakes, and wrong."""
     shown = {name: point for name, point in pair.target.keypoints.items() if point}
     truth = np.array([shown.get(name, HIDDEN) for name in names])
-    twin = np.array([shown.get(mirrored_name(name), HIDDEN) for name in names])
+    mirrored = np.array([shown.get(mirrored_name(name), HIDDEN) for name in names])
     found, pixels = ranked.xy[:, 0], 0.1 * pair.target.longer_side
-    error, mirrored_error = (np.linalg.norm(found - place, axis=1) for place in (truth, twin))
+    error, mirrored_error = (np.linalg.norm(found - place, axis=1) for place in (truth, mirrored))
     return np.isnan(truth[:, 0]), symmetric_mistake(error, mirrored_error, pixels), ~correct(error, pixels)
 
 

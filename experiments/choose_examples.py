@@ -33,11 +33,11 @@ SHOWN = 4  # points that are placed when an example opens
 
 
 def judge(pair: PairRecord, result: MatchResult, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Per keypoint: taken for its twin by raw features and found by sphere and fusion; wrong by fusion."""
+    """Per keypoint: taken for its mirrored keypoint by raw features and found by sphere and fusion; wrong by fusion."""
     truth = np.array([pair.target.keypoints[name] for name in names])
-    twin = np.array([pair.target.keypoints.get(mirrored_name(name) or "") or (np.nan, np.nan) for name in names])
+    mirrored = np.array([pair.target.keypoints.get(mirrored_name(name) or "") or (np.nan, np.nan) for name in names])
     pixels = 0.1 * pair.target.longer_side
-    error, mirrored_error = (np.linalg.norm(result.raw.xy[:, 0] - place, axis=1) for place in (truth, twin))
+    error, mirrored_error = (np.linalg.norm(result.raw.xy[:, 0] - place, axis=1) for place in (truth, mirrored))
     by_sphere, by_both = (
         correct(np.linalg.norm(ranked.xy[:, 0] - truth, axis=1), pixels) for ranked in (result.sphere, result.fused)
     )

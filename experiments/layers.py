@@ -80,7 +80,7 @@ def parse() -> argparse.Namespace:
     """Read the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("renders", type=Path, help="folder of `spherecorr render`; `trn` is learned, `val` scored")
-    parser.add_argument("--layers", action="append", required=True, metavar="A,B", help="counted from 0; given again")
+    parser.add_argument("--layers", action="append", required=True, metavar="A,B", help="counted from 0; repeated")
     parser.add_argument("--features", type=Path, required=True, help="folder of the stores: 0.9 MB a picture, 3 layers")
     parser.add_argument("--backbone", default="mini", help="(default: %(default)s)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Making a feature store: cut, decode ahead, compute in batches, write, and go on after a stop."""
+"""Making a feature store: cut, decode ahead, compute in batches, write, and resume after a stop."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def extract(
     batch: int = 8,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> FeatureStore:
-    """Compute the features of every record and store them; an extraction that was stopped goes on where it was.
+    """Compute the features of every record and store them; an extraction that was stopped is resumed.
 
     Images of one input size share a forward pass, and the next ones are decoded meanwhile. The same records, settings
     and batch give the same bytes, interrupted or not.

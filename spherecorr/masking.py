@@ -150,7 +150,7 @@ def make_masks(
     versions: dict[str, str] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, int]:
-    """Write a mask for every image, and go on where an earlier run stopped.
+    """Write a mask for every image, and resume where an earlier run stopped.
 
     Args:
         records: the images.

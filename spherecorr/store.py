@@ -135,7 +135,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         done, total = read_progress(partial), len(read_index(partial)["images"])
         raise StoreError(
             f"The store '{folder}' is incomplete, with {done:,} of {total:,} images; "
-            "the command that began it, given again, goes on."
+            "rerun the command that began it to resume."
         ) from error
 
 

@@ -80,7 +80,7 @@ def test_a_file_comes_whole_and_is_not_fetched_twice(server, tmp_path):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("ranges", [True, False], ids=["goes on", "starts again"])
+@pytest.mark.parametrize("ranges", [True, False], ids=["resumes", "starts again"])
 def test_a_download_that_broke_off(server, tmp_path, ranges):
     server.ranges, server.breaks_after = ranges, 40_000
     path = tmp_path / "data.bin"

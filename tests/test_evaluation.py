@@ -132,7 +132,7 @@ def test_only_keypoints_that_both_show_count_for_pck_and_the_others_for_kap(pair
     source = record("a", {"left_wheel": LEFT, "right_wheel": None, "nose": NOSE, "tail": (7, 7)})
     target = record("b", {"left_wheel": LEFT, "right_wheel": RIGHT, "nose": None})
     report = evaluate([PairRecord("a-b", source, target)], features, sphere=spheres, resamples=0)
-    # The left wheel alone; its twin is in sight of the target, and raw features take it.
+    # The left wheel alone; the mirrored one is in sight of the target, and raw features take it.
     (pck,) = report.find(metric="PCK", similarity="raw", over="car", threshold=0.1)
     (kap,) = report.find(metric="KAP", similarity="raw", over="car", threshold=0.1, protocol="corrected")
     assert (pck.value, pck.count) == (0, 1) and report.value("symmetric mistakes", "raw") == 1

@@ -166,10 +166,10 @@ def test_left_is_left(category):
     for name, point in shape.keypoints.items():
         if not name.startswith("left_"):
             continue
-        twin = shape.keypoints[mirrored_name(name)]
-        assert point[1] > twin[1]
+        mirrored = shape.keypoints[mirrored_name(name)]
+        assert point[1] > mirrored[1]
         if category not in MOVING:
-            np.testing.assert_allclose(point * [1, -1, 1], twin, atol=1e-12)
+            np.testing.assert_allclose(point * [1, -1, 1], mirrored, atol=1e-12)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)

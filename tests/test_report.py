@@ -211,7 +211,7 @@ def test_intervals_hold_the_scores_and_differences_their_own(random_table):
         assert score.low <= score.value <= score.high
     raw, fused, gain = (report.value("PCK", name) for name in ("raw", "fused", "fused - raw"))
     assert gain == pytest.approx(fused - raw)
-    # Pairs that are all alike leave nothing to chance.
+    # Pairs that are all alike leave nothing to the resampling.
     same = summarise(by_hand({name: ("car", (0, 20)) for name in "abcd"}), resamples=50)
     (score,) = same.find(metric="PCK", over="pooled")
     assert score.low == score.value == score.high == 0.5

@@ -23,13 +23,13 @@ def mini():
 
 
 def results(example, backbone, sphere):
-    """Per shown keypoint of one example: taken for its twin by raw features; found by the sphere; found by fusion."""
+    """Per shown keypoint: taken for its mirrored one by raw features; found by the sphere; found by fusion."""
     folder = shipped_folder("examples")
     keypoints = {keypoint["name"]: keypoint for keypoint in example["keypoints"]}
     names = [name for name in example["show"] if keypoints[name]["target"]]
     truth = np.array([keypoints[name]["target"] for name in names])
-    twins = [keypoints.get(mirrored_name(name) or "", {}).get("target") for name in names]
-    twins = np.array([twin or (np.nan, np.nan) for twin in twins])
+    mirrored = [keypoints.get(mirrored_name(name) or "", {}).get("target") for name in names]
+    mirrored = np.array([point or (np.nan, np.nan) for point in mirrored])
     box = example["target_box"]
     threshold = 0.1 * max(box[2] - box[0], box[3] - box[1])
     images = (backbone(folder / example[side]) for side in ("source", "target"))
@@ -38,7 +38,7 @@ def results(example, backbone, sphere):
     raw, by_sphere, by_both = (
         np.linalg.norm(ranked.xy[:, 0] - truth, axis=1) for ranked in (found.raw, found.sphere, found.fused)
     )
-    mirrored_error = np.linalg.norm(found.raw.xy[:, 0] - twins, axis=1)
+    mirrored_error = np.linalg.norm(found.raw.xy[:, 0] - mirrored, axis=1)
     return symmetric_mistake(raw, mirrored_error, threshold), correct(by_sphere, threshold), correct(by_both, threshold)
 
 

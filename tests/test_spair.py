@@ -146,10 +146,10 @@ def test_renders_are_read_with_names_azimuths_and_surfaces(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "twin"), [("left_eye", "right_eye"), ("right_eye", "left_eye"), ("nose", None), ("3", None)]
+    ("name", "mirrored"), [("left_eye", "right_eye"), ("right_eye", "left_eye"), ("nose", None), ("3", None)]
 )
-def test_twins(name, twin):
-    assert mirrored_name(name) == twin
+def test_mirrored_names(name, mirrored):
+    assert mirrored_name(name) == mirrored
 
 
 IMAGE, PAIRS = "ImageAnnotation/bird/one.json", f"PairAnnotation/test/{NAME}.json"

@@ -130,7 +130,7 @@ def test_a_store_of_crops_is_not_for_matching(tmp_path, records, backbone):
         store["noise/0"]
 
 
-# Going on after a stop
+# Resuming after a stop
 
 CHILD = """
 import sys, time
@@ -164,7 +164,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(tmp_path, backbone):
     child.wait()
     done = json.loads(progress.read_text())["images"]
     assert 0 < done < len(records)
-    with pytest.raises(StoreError, match=rf"store' is incomplete, with {done} of 7 images; the command that began it"):
+    with pytest.raises(StoreError, match=rf"store' is incomplete, with {done} of 7 images; rerun the command"):
         FeatureStore(folder)
     begun = []
     extract(records, backbone, wanted, folder, batch=4, progress=lambda left: begun.extend(left) or left)

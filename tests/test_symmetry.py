@@ -1,4 +1,4 @@
-"""Twins and groups of keypoints, from names and from a file."""
+"""Mirrored keypoints and groups of keypoints, from names and from a file."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from spherecorr.data.records import DatasetError
 from spherecorr.data.symmetry import read_symmetry, symmetry_by_name
 
 
-def test_twins_differ_in_the_side_and_groups_in_side_and_end():
+def test_mirrored_keypoints_differ_in_the_side_and_groups_in_side_and_end():
     names = ["nose", "left_eye", "right_eye", *(f"{e}_{s}_paw" for e in ("front", "back") for s in ("left", "right"))]
     symmetry = symmetry_by_name(names)
     assert symmetry.mirrored["left_eye"] == "right_eye" and symmetry.mirrored["back_right_paw"] == "back_left_paw"

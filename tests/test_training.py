@@ -1,4 +1,4 @@
-"""Training of the sphere mapper: losses that fall, seeds that decide, runs that stop and go on."""
+"""Training of the sphere mapper: losses that fall, seeds that decide, runs that stop and resume."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def test_the_seed_decides_everything():
 
 
 def test_seeded_weights_stay_what_they_were():
-    """Written down once: a seed names the same run in every version; the beginning to the bit, and after ten steps."""
+    """Written down once, so that a change of the code that changes the numbers is noticed (torch 2.9 and later)."""
     first_seven = LossWeights(1, 1, 1, 1, 1, 1, 1)
     settings = replace(SETTINGS, weights=first_seven, steps=10, batch=8, tokens=30, foreground_weight=3.0)
     begun = Trainer(balls(), settings, ALONE, None).mapper.head.bias.tolist()
@@ -314,7 +314,7 @@ def test_a_run_that_is_done_is_not_trained_again(tmp_path):
 
 
 def test_tensorboard_shows_each_step_once(tmp_path):
-    """A run that breaks off at step 20 goes on from step 10."""
+    """A run that breaks off at step 20 resumes from step 10."""
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
     def stop(_):

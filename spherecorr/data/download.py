@@ -120,7 +120,7 @@ def fetch(
                 f"'{partial}' cannot be written ({error.strerror}). What came is kept; retry when there is room."
             ) from error
     if total is not None and done < total:
-        raise DownloadError(f"{url} broke off after {done:,} of {total:,} bytes. Run the same command again to go on.")
+        raise DownloadError(f"{url} broke off after {done:,} of {total:,} bytes. Rerun the command to resume.")
     _check_size(url, done, megabytes)
     partial.replace(path)
     return path

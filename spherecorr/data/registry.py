@@ -1,4 +1,4 @@
-"""The datasets that can be read: names, layouts, licences, published sizes, addresses. Data, no code but the door."""
+"""The datasets that can be read: names, layouts, licences, published sizes, addresses. Data, and what opens them."""
 
 from __future__ import annotations
 

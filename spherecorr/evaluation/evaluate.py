@@ -1,4 +1,4 @@
-"""A dataset, its features and a sphere become a report; what was scored is kept, so that a stopped run goes on."""
+"""A dataset, its features and a sphere become a report; what was scored is kept, so that a stopped run resumes."""
 
 from __future__ import annotations
 

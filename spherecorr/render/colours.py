@@ -31,10 +31,10 @@ class Pattern:
     threshold: float
 
 
-def random_pattern(rng: np.random.Generator, colour: Colour, chance: float, frequency: float) -> Pattern:
-    """Patches of `colour` on a share `chance` of the objects; `frequency` in radians per unit."""
+def random_pattern(rng: np.random.Generator, colour: Colour, share: float, frequency: float) -> Pattern:
+    """Patches of `colour` on a `share` of the objects; `frequency` in radians per unit."""
     waves = rng.normal(size=(6, 3)) * frequency
-    threshold = rng.uniform(0.0, 0.35) if rng.random() < chance else 2.0
+    threshold = rng.uniform(0.0, 0.35) if rng.random() < share else 2.0
     return Pattern(colour, waves, rng.uniform(0, 2 * np.pi, 6), threshold)
 
 

@@ -1,7 +1,7 @@
-"""The folder of a training run: what it is, how far it is, and all that it takes to go on.
+"""The folder of a training run: what it is, how far it is, and all that it takes to resume.
 
 `config.json` holds the settings, `metrics.jsonl` one line per figure logged, `last` and `best` are sphere checkpoints,
-and `state.pt` is where a run that was stopped goes on. Each file is replaced only by a whole one.
+and `state.pt` is where a run that was stopped resumes. Every file is written atomically.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TrainingRun:
         save_sphere(mapper, self.folder / name, metadata={**about, **metadata})
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of `metrics.jsonl` after a step, from which the run goes on and writes them again."""
+        """Drop the lines of `metrics.jsonl` after a step, from which the run resumes and writes them again."""
         path = self.folder / METRICS
         if not path.is_file():
             return
