@@ -173,7 +173,7 @@ def pad_as_authors(image_size: tuple[int, int], resolution: int, patch: int) -> 
     """Frame as `pad_to_square`, with the arithmetic of the paper's public evaluation.
 
     Both axes are scaled by `resolution / longer side`, although the shorter side is rounded to whole pixels; a match is
-    read half an input pixel before its cell's centre. For figures to compare with published ones.
+    read half an input pixel before its cell's centre. For numbers to compare with published ones.
 
     Raises:
         SpherecorrError: `resolution` is not a multiple of `patch`.

@@ -29,8 +29,8 @@ class Symmetry:
 def symmetry_by_name(keypoints: Iterable[str]) -> Symmetry:
     """Read the symmetry from names with `left` and `right`; names without them stand alone.
 
-    Mirrored keypoints differ in the side only. Names that differ in side and end (front, back, rear) are one group, so that
-    the four paws are, and the two ears.
+    Mirrored keypoints differ in the side only. Names that differ in side and end (front, back, rear) are one group,
+    so that the four paws are, and the two ears.
     """
     keypoints = list(keypoints)
     mirrored = {name: other for name in keypoints if (other := mirrored_name(name)) in keypoints}

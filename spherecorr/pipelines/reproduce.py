@@ -1,4 +1,4 @@
-"""SPair-71k's test split evaluated as the published figures were, and set beside them."""
+"""SPair-71k's test split evaluated as for the published numbers, and set beside them."""
 
 from __future__ import annotations
 

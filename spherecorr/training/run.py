@@ -1,6 +1,6 @@
 """The folder of a training run: what it is, how far it is, and all that it takes to resume.
 
-`config.json` holds the settings, `metrics.jsonl` one line per figure logged, `last` and `best` are sphere checkpoints,
+`config.json` holds the settings, `metrics.jsonl` one line per logging step, `last` and `best` are sphere checkpoints,
 and `state.pt` is where a run that was stopped resumes. Every file is written atomically.
 """
 
@@ -44,7 +44,7 @@ class TrainingRun:
             _compare(self.folder, _read_config(path), self.config)
         else:
             write_atomic(path, (json.dumps(self.config, indent=2) + "\n").encode())
-        self._board: Any = None  # TensorBoard's writer, from the first figures on
+        self._board: Any = None  # TensorBoard's writer, from the first scores on
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the state; it must have an entry "step"."""
@@ -52,14 +52,14 @@ class TrainingRun:
         torch.save(state, buffer)
         write_atomic(self.folder / STATE, buffer.getvalue())
 
-    def log(self, step: int, figures: dict[str, float]) -> None:
+    def log(self, step: int, scores: dict[str, float]) -> None:
         """Add a line to `metrics.jsonl`, and to TensorBoard's files where it is installed."""
         path = self.folder / METRICS
         with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+            file.write(json.dumps({"step": step, **scores}) + "\n")
         self._board = self._board or _tensorboard(self.folder, step)
         if self._board:
-            for name, value in figures.items():
+            for name, value in scores.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
 

@@ -1,4 +1,4 @@
-"""Figures of a mapper on held-out pairs, to watch a training by."""
+"""Scores of a mapper on held-out pairs, to watch a training by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureMap
 from spherecorr.sphere.mapper import SphereMapper
 
-FIGURES = {"kap": ("KAP", "macro"), "pck": ("PCK", "pooled"), "symmetric": ("symmetric mistakes", "pooled")}
+SCORES = {"kap": ("KAP", "macro"), "pck": ("PCK", "pooled"), "symmetric": ("symmetric mistakes", "pooled")}
 
 
 def validator(
@@ -27,7 +27,7 @@ def validator(
     Returns:
         A function of a mapper: KAP (mean of the categories), PCK and symmetric mistakes (over all keypoints) of the
         fused similarity at the mapper's alpha, of the sphere alone and of raw features, all 0..1; `kap_fused` first.
-        Figures for which nothing counts, such as symmetric mistakes without mirrored keypoints, are left out.
+        Scores for which nothing counts, such as symmetric mistakes without mirrored keypoints, are left out.
     """
     images = {image.id for pair in pairs for image in (pair.source, pair.target)}
 
@@ -38,11 +38,11 @@ def validator(
         table = score_pairs(pairs, features, spheres, alphas, thresholds=(threshold,), protocols=("corrected",))
         report = summarise(table, resamples=0)
         names = dict(zip(alphas, report.similarities, strict=True))
-        figures = {
-            f"{figure}_{similarity}": report.value(metric, names[alpha], over)
+        scores = {
+            f"{score}_{similarity}": report.value(metric, names[alpha], over)
             for similarity, alpha in shares.items()
-            for figure, (metric, over) in FIGURES.items()
+            for score, (metric, over) in SCORES.items()
         }
-        return {name: value for name, value in figures.items() if not math.isnan(value)}
+        return {name: value for name, value in scores.items() if not math.isnan(value)}
 
     return validate
