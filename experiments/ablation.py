@@ -115,9 +115,7 @@ ROWS = {
     "width-64": Row("width 64", sphere={"width": 64}),
     "width-192": Row("width 192", sphere={"width": 192}),
     "equal-odds": Row("64 patches drawn uniformly", training={"foreground_weight": 1.0}),
-    "tokens-196": Row(
-        "196 patches, 3 times the work", training={"tokens": 196, "foreground_weight": 1.0}
-    ),
+    "tokens-196": Row("196 patches, 3 times the work", training={"tokens": 196, "foreground_weight": 1.0}),
     "tokens-32": Row("32 patches, half the work", training={"tokens": 32}),
     "muon": Row("Muon for the blocks' matrices", training=MUON),
     "ema": Row(f"moving average of the weights, {AVERAGED}, Muon", training=MUON, trainer=Averaged),

@@ -85,6 +85,15 @@ def test_dependencies_point_down(path):
         assert own_parts(path) <= ARROWS[part] | {part, "errors"}
 
 
+def test_there_is_no_circle_and_the_picture_of_the_imports_is_current():
+    import import_graph
+
+    graph = import_graph.imports_of()
+    import_graph.floors(graph)  # raises on a circle
+    drawn = (ROOT / "docs" / "import_graph.svg").read_text(encoding="utf-8")
+    assert drawn == import_graph.draw(graph), "run python docs/import_graph.py"
+
+
 def test_the_losses_know_nothing_but_tensors_and_surfaces():
     known = {name.rpartition(".")[0] for name in imports(PACKAGE / "sphere" / "losses.py") if "spherecorr" in name}
     assert known == {"spherecorr.sphere.surface"}
