@@ -1,6 +1,14 @@
-"""The web app's door: `python app.py`, `gradio app.py`, or a Hugging Face Space."""
+"""The web app's entry point: `python app.py`, `gradio app.py`, or a Hugging Face Space."""
 
-from spherecorr.ui.blocks import build_demo, launch
+try:
+    from spherecorr.ui.blocks import build_demo, launch
+except RuntimeError as error:
+    if "torchvision" not in str(error):
+        raise
+    raise SystemExit(
+        "torch and torchvision do not fit together; install both with one command from one index: "
+        "pip install --force-reinstall torch torchvision"
+    ) from error
 
 demo = build_demo()
 

@@ -39,7 +39,7 @@ def pca_pictures(
     """
     # (1 + tanh z) / 2 is the sigmoid of 2 z: it spreads the middle and keeps outliers from taking the whole range.
     components = joint_pca(maps, foregrounds)
-    masks = foregrounds or [None] * len(maps)
+    masks: list[np.ndarray | None] = [*foregrounds] if foregrounds else [None] * len(maps)
     return [
         paint_cells((1 + np.tanh(values)) / 2, feature_map.framing, mask, size)
         for values, feature_map, mask, size in zip(components, maps, masks, sizes, strict=True)
