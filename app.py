@@ -1,14 +1,6 @@
 """The web app's entry point: `python app.py`, `gradio app.py`, or a Hugging Face Space."""
 
-try:
-    from spherecorr.ui.blocks import build_demo, launch
-except RuntimeError as error:
-    if "torchvision" not in str(error):
-        raise
-    raise SystemExit(
-        "torch and torchvision do not fit together; install both with one command from one index: "
-        "pip install --force-reinstall torch torchvision"
-    ) from error
+from spherecorr.ui.blocks import build_demo, launch
 
 demo = build_demo()
 

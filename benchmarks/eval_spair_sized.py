@@ -141,7 +141,7 @@ def main() -> None:
         "images": len(records),
         "pairs": len(pairs),
         "keypoints": len(table.pair),
-        "figures": len(report.figures),
+        "scores": len(report.scores),
         "score_seconds": round(seconds, 1),
         "score_cpu_seconds": round(cpu, 1),
         "score_peak_gb": round(scoring.peak / 1e9, 2),

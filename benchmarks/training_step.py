@@ -45,7 +45,8 @@ from spherecorr.sphere.losses import (
 from spherecorr.sphere.mapper import SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.training.batches import Annotations, TensorCrops
+from spherecorr.training.annotations import Annotations
+from spherecorr.training.batches import TensorCrops
 from spherecorr.training.fit import Trainer
 from spherecorr.training.settings import LossWeights, preset
 

@@ -4,23 +4,51 @@ The names below are imported when first used, so that `import spherecorr` costs 
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spherecorr.backbones import load_backbone
+    from spherecorr.data.registry import open_dataset
+    from spherecorr.evaluation.evaluate import evaluate
+    from spherecorr.evaluation.report import Report
+    from spherecorr.features import FeatureMap, SphereMap, joint_pca
+    from spherecorr.images import load_image
+    from spherecorr.matching.match import match
+    from spherecorr.pipelines.train import train
+    from spherecorr.sphere.checkpoint import load_sphere
+    from spherecorr.sphere.mapper import SphereMapper
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "FeatureMap",
+    "Report",
+    "SphereMap",
+    "SphereMapper",
+    "evaluate",
+    "joint_pca",
+    "load_backbone",
+    "load_image",
+    "load_sphere",
+    "match",
+    "open_dataset",
+    "train",
+]
+
 _HOMES = {
-    "load_image": "spherecorr.images",
-    "load_backbone": "spherecorr.backbones",
-    "load_sphere": "spherecorr.sphere.checkpoint",
-    "match": "spherecorr.matching",
-    "evaluate": "spherecorr.evaluation.evaluate",
-    "Report": "spherecorr.evaluation.report",
-    "joint_pca": "spherecorr.features",
     "FeatureMap": "spherecorr.features",
+    "Report": "spherecorr.evaluation.report",
     "SphereMap": "spherecorr.features",
     "SphereMapper": "spherecorr.sphere.mapper",
+    "evaluate": "spherecorr.evaluation.evaluate",
+    "joint_pca": "spherecorr.features",
+    "load_backbone": "spherecorr.backbones",
+    "load_image": "spherecorr.images",
+    "load_sphere": "spherecorr.sphere.checkpoint",
+    "match": "spherecorr.matching.match",
+    "open_dataset": "spherecorr.data.registry",
+    "train": "spherecorr.pipelines.train",
 }
-__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.geometry import Framing, average_over_cells
-from spherecorr.images import load_image
 from spherecorr.store_settings import Crop
 
 Box: TypeAlias = tuple[int, int, int, int]
@@ -51,13 +50,10 @@ def read_picture(record: ImageRecord, labels: bool) -> Picture:
     """Open an image, and with `labels` its mask and, on a render, its surface points.
 
     Raises:
-        ImageError: the image cannot be used.
-        DatasetError: the image or its mask has another size than annotated, or the mask is missing or empty.
+        DatasetError: the image or its mask cannot be used or has another size than annotated, or the mask is missing
+            or empty; the message names the file.
     """
-    image = load_image(record.path)
-    if image.size != tuple(record.size):
-        found, said = (f"{width} x {height}" for width, height in (image.size, record.size))
-        raise DatasetError(f"'{record.path}' has {found} pixels, its annotation says {said}.")
+    image = record.load_picture()
     if not labels:
         return Picture(image)
     mask = record.load_mask()
@@ -65,7 +61,7 @@ def read_picture(record: ImageRecord, labels: bool) -> Picture:
         found, said = f"{mask.shape[1]} x {mask.shape[0]}", f"{image.width} x {image.height}"
         raise DatasetError(f"The mask '{record.mask}' has {found} pixels, its image {said}.")
     if not mask.any():
-        raise DatasetError(f"The mask '{record.mask}' is empty: no pixel is above 0.")
+        raise DatasetError(f"The mask '{record.mask}' is empty: no pixel is the object.")
     return Picture(image, mask, record.load_surface() if record.surface else None)
 
 
@@ -120,6 +116,8 @@ def cell_labels(picture: Picture, framing: Framing) -> np.ndarray:
         Float16 `[N, 5]`, row by row: the object's share of the cell; 1 on background, else 0; the unit direction of the
         surface's mean point, 0 where the picture has no surface points or the object covers less than 5 % of the cell.
     """
+    if picture.mask is None:
+        raise ValueError("Labels are read from a picture's mask, and it has none.")
     coverage = average_over_cells(picture.mask, framing)
     labels = np.zeros((*coverage.shape, LABELS), dtype=np.float16)
     labels[..., 0] = coverage

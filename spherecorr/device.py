@@ -1,4 +1,4 @@
-"""Which device a model runs on."""
+"""Which device a model runs on, and how precisely."""
 
 from __future__ import annotations
 
@@ -21,3 +21,21 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise SpherecorrError(f"There is no device '{name}' on this machine. Use 'auto' or 'cpu'.") from error
     return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Turn "float32", "bfloat16" or "float16" into a type of numbers for frozen weights and what they compute.
+
+    "auto" is float32 on the CPU; on a GPU bfloat16 where it computes with it, else float16.
+
+    Raises:
+        SpherecorrError: another name.
+    """
+    if name == "auto" and device.type == "cpu":
+        name = "float32"
+    elif name == "auto":
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "bfloat16" if native else "float16"
+    if name not in ("float32", "bfloat16", "float16"):
+        raise SpherecorrError(f"There is no dtype '{name}'. Use 'auto', 'float32', 'bfloat16' or 'float16'.")
+    return getattr(torch, name)

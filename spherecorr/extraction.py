@@ -22,6 +22,7 @@ import torch
 
 from spherecorr.backbones import Backbone
 from spherecorr.crops import LABELS, cell_labels, crop_box, read_picture
+from spherecorr.data.identity import file_digests
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.files import FileError, write_atomic, writing
 from spherecorr.geometry import frame_image
@@ -31,6 +32,7 @@ from spherecorr.store import (
     PROGRESS,
     TAUGHT,
     FeatureStore,
+    check_files,
     check_settings,
     open_array,
     partial_folder,
@@ -74,18 +76,24 @@ def extract(
         DatasetError: an image without mask where labels are asked for, or a broken file; what is done is kept.
     """
     folder = Path(folder)
-    if backbone.source != settings.source:
+    if backbone.source.differs_from(settings.source):
         raise StoreError(f"The backbone gives {backbone.source}, and the store is to hold {settings.source}.")
+    if backbone.parts:
+        raise StoreError(f"A store holds one map of an image, and '{backbone.name}' gives {1 + len(backbone.parts)}.")
     index = _describe(records, settings)
     if (folder / INDEX).is_file():
         _check_same(folder, index)
+        FeatureStore(folder).check(records)
         return FeatureStore(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"'{folder}' is there already and is no feature store; name another folder.")
     partial = partial_folder(folder)
     if (partial / INDEX).is_file():
         _check_same(partial, index)
+        _check_done(partial, records)
     else:
+        for image, record in zip(index["images"], records, strict=True):
+            image["files"] = file_digests(record, settings.labels)
         _allocate(partial, index, size_on_disk(records, settings))
     _fill(_Unfinished(partial), records, backbone, batch, progress)
     partial.replace(folder)
@@ -151,8 +159,24 @@ def _check_same(folder: Path, index: dict[str, Any]) -> None:
     """Refuse a folder that was begun with other settings or images."""
     begun = read_index(folder)
     check_settings(folder, settings_of(begun), settings_of(index))
-    if begun["images"] != index["images"]:
+    if [_without_files(image) for image in begun["images"]] != index["images"]:
         raise StoreError(f"The store '{folder}' was made of other images; these need another folder.")
+
+
+def _check_done(partial: Path, records: Sequence[ImageRecord]) -> None:
+    """Refuse other files of the images that are done; those to come may have been mended meanwhile."""
+    index, left = read_index(partial), set(_Unfinished(partial).left())
+    labels = settings_of(index).labels
+    for i, (image, record) in enumerate(zip(index["images"], records, strict=True)):
+        if i in left:
+            image["files"] = file_digests(record, labels)
+        else:
+            check_files(partial, image, record, labels)
+    write_atomic(partial / INDEX, json.dumps(index).encode())
+
+
+def _without_files(image: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in image.items() if name != "files"}
 
 
 def _allocate(partial: Path, index: dict[str, Any], size: int) -> None:
@@ -208,7 +232,7 @@ class _Unfinished:
             if not np.isfinite(tokens).all():
                 raise StoreError(f"The features of '{self.images[i]['id']}' are no finite numbers of half precision.")
             self.features[rows] = tokens
-            if self.labels is not None:
+            if self.labels is not None and taught is not None:
                 self.labels[rows] = taught.reshape(-1, LABELS)
         self.done += len(batch)
         if time.monotonic() > self.saved + SAVE_EVERY:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spherecorr.geometry import Framing
-from spherecorr.identity import FeatureSource
+from spherecorr.identity import FeatureSource, digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +24,8 @@ class FeatureMap:
         features: float tensor `[D, H, W]`.
         framing: how the image became the grid of H x W cells.
         source: which model and tokens they are.
-        parts: further maps of the same image, each with its own grid, channels and source, such as other levels of a
-            diffusion model; a sphere mapper reads `features` alone, raw similarity all of them.
+        parts: further maps of the same image, without parts of their own, each with its own grid, channels and source,
+            such as other levels of a diffusion model. A sphere mapper reads `features` alone, raw similarity all.
     """
 
     features: Tensor
@@ -35,23 +38,83 @@ class FeatureMap:
         """The backbone's name."""
         return self.source.backbone
 
+    @property
+    def sources(self) -> tuple[FeatureSource, ...]:
+        """Of the features and of all parts."""
+        return self.source, *(part.source for part in self.parts)
+
     def tokens(self) -> Tensor:
         """The features as tokens `[H * W, D]`, row by row."""
         return self.features.flatten(1).T
 
+    @cached_property
+    def unit(self) -> Tensor:
+        """Float32 `[P, H * W]`, the `unit_vectors` of all cells, row by row; kept as long as the map is."""
+        values = [self.features.flatten(1)]
+        if self.parts:
+            columns, rows = self.framing.grid
+            cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
+            values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
+        return torch.cat([_unit(value) for value in values])
+
+    def unit_vectors(self, cells: np.ndarray) -> Tensor:
+        """The features of cells (col, row) `[N, 2]` at unit length, and those of all parts at the cells' centres.
+
+        Returns:
+            Float32 `[P, N]`: P is the number of channels of the features and all parts together.
+        """
+        columns, rows = torch.as_tensor(cells, device=self.features.device).T
+        values = [self.features[:, rows, columns]]
+        values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
+        return torch.cat([_unit(value) for value in values])
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Of a model's weights, by their names."""
+    return digest(key.encode() + tensor_bytes(tensor) for key, tensor in sorted(state.items()))
+
+
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """The values of a tensor of any dtype, for digests."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _unit(values: Tensor) -> Tensor:
+    """Vectors `[D, N]` at unit length, float32; 0 stays 0."""
+    values = values.float()
+    return values / torch.linalg.vector_norm(values, dim=0).clamp(min=1e-12)
+
+
+def _sample(feature_map: FeatureMap, points: np.ndarray) -> Tensor:
+    """Features at original pixels `[N, 2]`, linear between the centres of cells: float32 `[D, N]`."""
+    place = feature_map.framing.to_grid(points) / feature_map.framing.grid * 2 - 1
+    grid = torch.as_tensor(place, dtype=torch.float32, device=feature_map.features.device)[None, None]
+    values = feature_map.features.float()[None]
+    sampled = torch.nn.functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
+    return sampled[0, :, 0]
+
 
 @dataclass(frozen=True, eq=False)
 class SphereMap:
-    """Sphere points of one image: `points` `[3, H, W]`, unit length, and the `framing` of the cells."""
+    """Surface points of one image.
+
+    Attributes:
+        points: `[3, H, W]` of unit length on the sphere; `[2, H, W]` on the plane.
+        framing: of the cells.
+        surface: the name of the surface, see `sphere.surface`.
+    """
 
     points: Tensor
     framing: Framing
+    surface: Literal["sphere", "plane"] = "sphere"
 
 
 def joint_pca(
     maps: list[FeatureMap], foregrounds: list[np.ndarray] | None = None, components: int = 3
 ) -> list[np.ndarray]:
     """Project several feature maps on the principal components of all their cells together.
+
+    Of maps with parts the primary `features` are taken, which a sphere mapper reads.
 
     Args:
         maps: feature maps with the same number of channels.
@@ -63,23 +126,26 @@ def joint_pca(
         the features vary in so many directions), and the sign of its largest loading is positive, so the same maps
         always give the same pictures.
     """
-    from sklearn.decomposition import PCA
-
-    tokens = [feature_map.tokens().float().cpu().numpy() for feature_map in maps]
-    chosen = tokens if foregrounds is None else [t[f.reshape(-1)] for t, f in zip(tokens, foregrounds, strict=True)]
-    fitted = np.concatenate(chosen)
+    tokens = [feature_map.tokens().float().cpu() for feature_map in maps]
+    chosen = tokens
+    if foregrounds is not None:
+        masks = (torch.from_numpy(foreground.reshape(-1)) for foreground in foregrounds)
+        chosen = [t[mask] for t, mask in zip(tokens, masks, strict=True)]
+    fitted = torch.cat(chosen)
     if len(fitted) <= components:  # too few foreground cells for a basis: use everything
-        fitted = np.concatenate(tokens)
-    pca = PCA(components, svd_solver="covariance_eigh").fit(fitted)
-    largest = np.abs(pca.components_).argmax(axis=1)
-    signs = np.sign(pca.components_[np.arange(components), largest])
+        fitted = torch.cat(tokens)
+    mean = fitted.mean(dim=0)
+    centred = fitted - mean
+    # Not scikit-learn's PCA: its first import in a thread of the app can lock.
+    variances, directions = torch.linalg.eigh(centred.T @ centred / max(len(fitted) - 1, 1))
+    variances, directions = variances.flip(0)[:components], directions.flip(1)[:, :components]
+    largest = directions.abs().argmax(dim=0)
+    signs = directions.gather(0, largest[None]).sign()
     # Directions in which the features hardly vary stay near 0: stretching them would show rounding noise as colour.
-    variance = pca.explained_variance_
-    deviation = np.sqrt(np.maximum(variance, 1e-5 * variance[0] + 1e-12))
-    return [
-        (pca.transform(t) * signs / deviation).reshape(*m.features.shape[1:], components)
-        for t, m in zip(tokens, maps, strict=True)
-    ]
+    deviations = variances.clamp(min=1e-5 * float(variances[0]) + 1e-12).sqrt()
+    basis = directions * signs / deviations
+    projected = ((t - mean) @ basis for t in tokens)
+    return [p.reshape(*m.features.shape[1:], components).numpy() for p, m in zip(projected, maps, strict=True)]
 
 
 def estimate_foreground(feature_map: FeatureMap) -> np.ndarray:

@@ -7,10 +7,14 @@ its centre at `col + 0.5`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
@@ -26,6 +30,9 @@ class Framing:
         patch: side of one cell in pixels of the model's input.
         scale: (x, y) input pixels per original pixel.
         offset: (x, y) input pixels between the input's top-left corner and the image's.
+        rule: "exact", or "authors" for the arithmetic of the paper's public evaluation: the source's cell is
+            `floor(cells / side * x)` without a guard against rounding, and a cell is read half an input pixel before
+            its centre.
     """
 
     image_size: tuple[int, int]
@@ -33,6 +40,7 @@ class Framing:
     patch: int
     scale: tuple[float, float]
     offset: tuple[float, float] = (0.0, 0.0)
+    rule: Literal["exact", "authors"] = "exact"
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -42,32 +50,39 @@ class Framing:
     @property
     def content_size(self) -> tuple[int, int]:
         """(width, height) of the resized image inside the input, in whole input pixels."""
+        if self.rule == "authors":
+            return _authors_content(self.image_size, self.input_size[0])
         return round(self.image_size[0] * self.scale[0]), round(self.image_size[1] * self.scale[1])
 
-    def to_grid(self, points: np.ndarray) -> np.ndarray:
+    def to_grid(self, points: ArrayLike) -> np.ndarray:
         """Original pixels `[..., 2]` -> continuous grid coordinates `[..., 2]`."""
         return (np.asarray(points, dtype=np.float64) * self.scale + self.offset) / self.patch
 
-    def from_grid(self, coordinates: np.ndarray) -> np.ndarray:
+    def from_grid(self, coordinates: ArrayLike) -> np.ndarray:
         """Continuous grid coordinates `[..., 2]` -> original pixels `[..., 2]`; the exact inverse of `to_grid`."""
         return (np.asarray(coordinates, dtype=np.float64) * self.patch - self.offset) / self.scale
 
-    def to_cell(self, points: np.ndarray) -> np.ndarray:
+    def to_cell(self, points: ArrayLike) -> np.ndarray:
         """Original pixels `[..., 2]` -> the integer (col, row) `[..., 2]` of the cell that holds them.
 
         Points on the image's far edges belong to the last cell that holds any of the image, not to padding.
         """
+        if self.rule == "authors":
+            inputs = np.asarray(points, dtype=np.float64) * self.scale + self.offset
+            cells = np.floor(self.grid[0] / self.input_size[0] * inputs).astype(np.int64)
+            return np.clip(cells, 0, np.array(self.grid) - 1)
         # Without the small steps a cell's edge could fall into the cell before it, by the last bit of a division.
         cells = np.floor(self.to_grid(points) + 1e-9).astype(np.int64)
         first = np.floor(self.to_grid((0, 0)) + 1e-9).astype(np.int64)
         last = np.ceil(self.to_grid(self.image_size) - 1e-9).astype(np.int64) - 1
         return np.clip(cells, first, last)
 
-    def to_pixel(self, cells: np.ndarray) -> np.ndarray:
+    def to_pixel(self, cells: ArrayLike) -> np.ndarray:
         """Integer (col, row) `[..., 2]` -> original pixels `[..., 2]` of the cells' centres."""
-        return self.from_grid(np.asarray(cells, dtype=np.float64) + 0.5)
+        middle = 0.5 if self.rule == "exact" else 0.5 - 0.5 / self.patch
+        return self.from_grid(np.asarray(cells, dtype=np.float64) + middle)
 
-    def check_points(self, points: np.ndarray) -> np.ndarray:
+    def check_points(self, points: ArrayLike) -> np.ndarray:
         """Return points as float64 `[N, 2]`; an empty list is allowed.
 
         Raises:
@@ -93,13 +108,40 @@ class Framing:
 
     def axes(self, shift: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
         """Original pixels of every column `[cols]` and row `[rows]` of cells, `shift` cells from their first edges."""
-        columns, rows = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in self.grid)
-        return self.from_grid(columns)[:, 0], self.from_grid(rows)[:, 1]
+        return _axes(self, shift)
 
     def content_cells(self) -> np.ndarray:
-        """Boolean `[rows, cols]`: cells whose centre lies on the image, not on padding."""
-        xs, ys = self.axes()
-        return ((ys >= 0) & (ys <= self.image_size[1]))[:, None] & ((xs >= 0) & (xs <= self.image_size[0]))
+        """Boolean `[rows, cols]`: cells whose centre lies on the image, not on padding; at least one.
+
+        Of an image that is thinner than a cell and lies on no centre, the cells that hold it.
+        """
+        return _content_cells(self)
+
+
+# One framing is asked again and again: for every pair of its image, and for every match.
+@lru_cache(maxsize=1024)
+def _axes(framing: Framing, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    columns, rows = (np.stack([np.arange(side) + shift] * 2, axis=-1) for side in framing.grid)
+    return _read_only(framing.from_grid(columns)[:, 0]), _read_only(framing.from_grid(rows)[:, 1])
+
+
+@lru_cache(maxsize=1024)
+def _content_cells(framing: Framing) -> np.ndarray:
+    first, last = framing.to_cell((0, 0)), framing.to_cell(framing.image_size)
+    inside = []
+    for axis, centres in enumerate(framing.axes()):
+        on_image = (centres >= 0) & (centres <= framing.image_size[axis])
+        if not on_image.any():
+            on_image[first[axis] : last[axis] + 1] = True
+        inside.append(on_image)
+    columns, rows = inside
+    return _read_only(rows[:, None] & columns)
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    """The same array, which nobody who shares it can change."""
+    values.flags.writeable = False
+    return values
 
 
 def resize_to_fit(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
@@ -127,6 +169,27 @@ def pad_to_square(image_size: tuple[int, int], resolution: int, patch: int) -> F
     return Framing(image_size, (cells, cells), patch, (new_width / width, new_height / height), offset)
 
 
+def pad_as_authors(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
+    """Frame as `pad_to_square`, with the arithmetic of the paper's public evaluation.
+
+    Both axes are scaled by `resolution / longer side`, although the shorter side is rounded to whole pixels; a match is
+    read half an input pixel before its cell's centre. For figures to compare with published ones.
+
+    Raises:
+        SpherecorrError: `resolution` is not a multiple of `patch`.
+    """
+    cells, factor = _whole_cells(resolution, patch), resolution / max(image_size)
+    width, height = _authors_content(image_size, resolution)
+    offset = float((resolution - width) // 2), float((resolution - height) // 2)
+    return Framing(image_size, (cells, cells), patch, (factor, factor), offset, "authors")
+
+
+def _authors_content(image_size: tuple[int, int], resolution: int) -> tuple[int, int]:
+    longer = max(image_size)
+    width, height = (int(np.around(resolution * side / longer)) for side in image_size)
+    return max(1, width), max(1, height)
+
+
 def stretch_to_square(image_size: tuple[int, int], resolution: int, patch: int) -> Framing:
     """Frame the image stretched to a square of `resolution` pixels, as the paper does with its crops in training.
 
@@ -136,6 +199,14 @@ def stretch_to_square(image_size: tuple[int, int], resolution: int, patch: int) 
     cells = _whole_cells(resolution, patch)
     width, height = image_size
     return Framing(image_size, (cells, cells), patch, (resolution / width, resolution / height))
+
+
+FramingName = Literal["fit", "pad", "authors"]
+FRAMINGS: dict[FramingName, Callable[[tuple[int, int], int, int], Framing]] = {
+    "fit": resize_to_fit,
+    "pad": pad_to_square,
+    "authors": pad_as_authors,
+}
 
 
 def _whole_cells(resolution: int, patch: int) -> int:

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub: from the local cache if they are there, else downloaded, never a hang.
+"""Files of the Hugging Face Hub, or of GitHub: from the local cache if they are there, else downloaded, never a hang.
 
 huggingface_hub is imported inside the functions: it costs a moment, and most visits need no download.
 """
@@ -13,54 +13,107 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from spherecorr.errors import SpherecorrError
+from spherecorr.files import write_atomic
+
+GITHUB = "https://github.com"
 
 
 class HubError(SpherecorrError):
     """A file of the Hub that cannot be had; the message says why and what to do."""
 
 
-def cached_file(repository: str, filename: str) -> Path | None:
-    """Path of a file of `owner/name` in the local cache, or None; asks no network."""
+def cached_file(repository: str, filename: str, revision: str | None = None) -> Path | None:
+    """Path of a file of `owner/name` in the local cache, or None; asks no network.
+
+    Args:
+        repository: `owner/name` of the Hub, or `github:owner/name`.
+        filename: path inside the repository, such as "unet/config.json".
+        revision: branch, tag or commit; None: the main branch.
+
+    Raises:
+        HubError: `repository` is no id of the Hub.
+    """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
+    if repository.startswith("github:"):
+        copy = _github_copy(repository, filename, revision)
+        return copy if copy.is_file() else None
     try:
-        path = try_to_load_from_cache(repository, filename)
+        path = try_to_load_from_cache(repository, filename, revision=revision)
     except HFValidationError as error:
         raise HubError(f"'{repository}' is no id of the Hugging Face Hub; ids look like owner/name.") from error
     return Path(path) if isinstance(path, str) else None
 
 
-def fetch_file(repository: str, filename: str) -> Path:
-    """Path of a file of `owner/name` in the local cache, downloaded first where it is missing.
+def fetch_file(repository: str, filename: str, revision: str | None = None) -> Path:
+    """Path of a file of `owner/name` in the local cache, downloaded first where it is missing; see `cached_file`.
 
     Raises:
-        HubError: no network (said within 2 seconds), a gated, private or missing repository, or a failed download.
+        HubError: no network (said within 2 seconds), a gated, private or missing repository, a missing revision or
+            file, or a failed download.
     """
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
-    path = cached_file(repository, filename)
+    path = cached_file(repository, filename, revision)
     if path is not None:
         return path
+    if repository.startswith("github:"):
+        return _fetch_from_github(repository, filename, revision)
     # huggingface_hub would try again for most of a minute before it gives up.
     if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+        command = f"hf download {repository}" + (f" --revision {revision}" if revision else "")
         raise HubError(
             f"'{repository}' is not on this machine and {reason}. "
-            f"Connect to the network and retry, or run `hf download {repository}` beforehand."
+            f"Connect to the network and retry, or run `{command}` beforehand."
         )
     page = f"{constants.ENDPOINT}/{repository}"
     try:
-        return Path(hf_hub_download(repository, filename))
+        return Path(hf_hub_download(repository, filename, revision=revision))
     except GatedRepoError as error:
         raise HubError(f"'{repository}' is gated: ask for access on {page}, run `hf auth login`, retry.") from error
     except RepositoryNotFoundError as error:
         raise HubError(f"{page} does not exist, or is private and needs `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise HubError(f"'{repository}' cannot be used: it has no revision '{revision}'.") from error
     except EntryNotFoundError as error:
         raise HubError(f"'{repository}' cannot be used: it has no file {filename}.") from error
     except (OSError, RuntimeError) as error:
         raise HubError(f"The download of '{repository}' failed ({_first_line(error)}). Retry.") from error
+
+
+def _github_copy(repository: str, filename: str, revision: str | None) -> Path:
+    """Where a file of GitHub is kept, beside the Hub's."""
+    from huggingface_hub import constants
+
+    folder = repository.replace(":", "--").replace("/", "--")
+    return Path(constants.HF_HUB_CACHE) / folder / (revision or "HEAD") / filename
+
+
+def _fetch_from_github(repository: str, filename: str, revision: str | None) -> Path:
+    from huggingface_hub import constants
+
+    url = f"{GITHUB}/{repository.removeprefix('github:')}/raw/{revision or 'HEAD'}/{filename}"
+    path = _github_copy(repository, filename, revision)
+    if constants.HF_HUB_OFFLINE or not _answers(GITHUB):
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{GITHUB} does not answer"
+        raise HubError(
+            f"{url} is not on this machine and {reason}. Connect to the network and retry, or put a copy at {path}."
+        )
+    try:
+        with urlopen(Request(url, headers={"User-Agent": "spherecorr"}), timeout=30) as response:
+            content = response.read()
+    except (OSError, HTTPException) as error:
+        raise HubError(f"The download of {url} failed ({_first_line(error)}). Retry.") from error
+    write_atomic(path, content)
+    return path
 
 
 def _answers(url: str, seconds: float = 1.5) -> bool:

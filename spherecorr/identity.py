@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 PositionEmbedding = Literal["timm", "dinov2"]
 
@@ -44,6 +44,19 @@ class FeatureSource:
         ignored = "weights" if named else "backbone"
         mine, others = asdict(self), asdict(other)
         return [name for name in mine if name != ignored and mine[name] != others[name]]
+
+
+def without_names(value: Any) -> Any:
+    """A JSON-able value without the names of backbones whose weights it states: a folder may move.
+
+    For comparing settings: `FeatureSource.differs_from` for what `asdict` made of it, however deep it lies.
+    """
+    if isinstance(value, list):
+        return [without_names(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    named = value.get("weights") is None or "backbone" not in value
+    return {key: without_names(entry) for key, entry in value.items() if named or key != "backbone"}
 
 
 def digest(chunks: Iterable[bytes]) -> str:

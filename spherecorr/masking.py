@@ -26,7 +26,6 @@ from spherecorr.data.records import ImageRecord
 from spherecorr.device import pick_device
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import FileError, write_atomic, writing
-from spherecorr.images import load_image
 
 COCO_NAMES = {
     "aeroplane": "airplane",
@@ -166,8 +165,7 @@ def make_masks(
 
     Raises:
         MaskError: the folder's masks were made by another rule, or it cannot be written.
-        ImageError: a picture cannot be read.
-        DatasetError: a mask of the dataset cannot be read.
+        DatasetError: a picture, or a mask of the dataset, cannot be read.
     """
     log = folder / "masks.jsonl"
     settings = {"rule": rule, "score": MIN_SCORE, "overlap": MIN_OVERLAP if rule == "overlap" else None}
@@ -194,7 +192,7 @@ def make_masks(
 
 def _make_mask(record: ImageRecord, detector: Detector, folder: Path, rule: Rule) -> dict[str, Any]:
     """Write one mask, and return its line of the log."""
-    found = detector(load_image(record.path))
+    found = detector(record.load_picture())
     chosen = choose(found, record.category, record.box, rule)
     if chosen is not None and found.masks[chosen].any():
         line = {"id": record.id, "mask": "detection", "score": round(float(found.scores[chosen]), 4)}

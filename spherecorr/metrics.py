@@ -1,4 +1,4 @@
-"""Is a match right? PCK, KAP, and the mistake this project is about: the mirrored keypoint taken for the part."""
+"""Is a match right? PCK, KAP, and the mistake this project is about: the mirrored keypoint taken for the keypoint."""
 
 from __future__ import annotations
 
@@ -93,20 +93,21 @@ def kap_maxima(
     if count == 0:
         return (np.full((similarities, len(thresholds), 0), np.nan),) * 2
     rows = rows.reshape(similarities, count, -1).copy()
-    padding = np.flatnonzero(~framing.content_cells())
-    ignored = protocol.padding == "lowest" and len(padding) > 0
-    if ignored:
-        rows[..., padding] = np.inf
+    padding = np.flatnonzero(~framing.content_cells()) if protocol.padding == "lowest" else np.zeros(0, dtype=int)
+    rows[..., padding] = np.inf
     lowest = rows.min(axis=(1, 2))[:, None, None]
-    if ignored:
-        rows[..., padding] = lowest
+    rows[..., padding] = lowest
     if protocol.absent == "origin":
-        truth = np.where(np.isnan(truth), framing.from_grid((0, 0)), truth)
+        truth = np.where(np.isnan(truth), framing.from_grid(np.zeros(2)), truth)
     keypoint, cell, ring = _near_cells(framing, truth, np.sort(thresholds), protocol)
     # Positives grow with the threshold: those of the t-th smallest are rings 0 to t, its negatives all further ones.
-    best = np.full((similarities, count, len(thresholds) + 1), -np.inf, dtype=rows.dtype)
-    np.maximum.at(best, (slice(None), keypoint, ring), rows[:, keypoint, cell])
+    rings = len(thresholds) + 1
+    best = np.full((similarities, count * rings), -np.inf, dtype=rows.dtype)
+    place = keypoint * rings + ring
+    for ring_maxima, near in zip(best, rows[:, keypoint, cell], strict=True):
+        np.maximum.at(ring_maxima, place, near)
     rows[:, keypoint, cell] = -np.inf
+    best = best.reshape(similarities, count, rings)
     best[..., -1] = rows.max(axis=-1)
     positive = np.maximum.accumulate(best[..., :-1], axis=-1)
     negative = np.maximum.accumulate(best[..., :0:-1], axis=-1)[..., ::-1]
@@ -125,24 +126,25 @@ def kap_maxima(
 def _near_cells(
     framing: Framing, truth: np.ndarray, thresholds: np.ndarray, protocol: KapProtocol
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cells that are positive at the largest of the rising thresholds.
+    """The cells that are positive at the largest of the rising thresholds, each once.
 
     Returns:
         `[M]` each: keypoint, cell (counted row by row), and ring: the smallest threshold at which the cell is positive.
     """
     xs, ys = framing.axes(0.5 if protocol.cell_anchor == "centre" else 0.0)
-    squared = (xs - truth[:, :1])[:, None] ** 2 + ((ys - truth[:, 1:]) ** 2)[:, :, None]
-    squared = squared.reshape(len(truth), -1)
+    across, down = (xs - truth[:, :1]) ** 2, (ys - truth[:, 1:]) ** 2
     limits = thresholds**2
-    positive = squared <= limits[-1] if protocol.inclusive else squared < limits[-1]
-    shown = np.flatnonzero(~np.isnan(truth[:, 0]))
-    nearest = squared[shown].argmin(axis=1)
+    within = np.less_equal if protocol.inclusive else np.less
+    keypoint, row = np.nonzero(within(down, limits[-1]))  # no cell of any other row is near
+    squared = down[keypoint, row, None] + across[keypoint]
+    line, column = np.nonzero(within(squared, limits[-1]))
+    keypoint, cell = keypoint[line], row[line] * len(xs) + column
+    ring = np.searchsorted(limits, squared[line, column], side="left" if protocol.inclusive else "right")
     if protocol.force_nearest:
-        positive[shown, nearest] = True
-    keypoint, cell = np.divmod(np.flatnonzero(positive), squared.shape[1])
-    ring = np.searchsorted(limits, squared[keypoint, cell], side="left" if protocol.inclusive else "right")
-    if protocol.force_nearest:
-        place = np.zeros(len(truth), dtype=np.int64)
-        place[shown] = nearest
-        ring[cell == place[keypoint]] = 0
+        shown = np.flatnonzero(~np.isnan(truth[:, 0]))
+        nearest = np.full(len(truth), -1)
+        nearest[shown] = down[shown].argmin(axis=1) * len(xs) + across[shown].argmin(axis=1)
+        others = cell != nearest[keypoint]
+        keypoint, cell = np.append(keypoint[others], shown), np.append(cell[others], nearest[shown])
+        ring = np.append(ring[others], np.zeros_like(shown))
     return keypoint, cell, ring

@@ -35,11 +35,11 @@ class Processes:
         """True for the one that writes files and shows progress."""
         return self.index == 0
 
-    def own(self, batch: Tensor) -> Tensor:
+    def shard(self, batch: Tensor) -> Tensor:
         """This process's part of a batch, equally large for all."""
         return batch.chunk(self.count)[self.index]
 
-    def join(self, part: Tensor) -> Tensor:
+    def all_gather(self, part: Tensor) -> Tensor:
         """The parts of all processes in one batch; gradients reach this process's part only."""
         if self.count == 1:
             return part
@@ -51,24 +51,24 @@ class Processes:
         parts[self.index] = part
         return torch.cat(parts)
 
-    def add(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """The sum over all processes, without gradient."""
         values = values.detach().clone()
         if self.count > 1:
             distributed.all_reduce(values)
         return values
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
+    def all_reduce_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Put the sum over all processes in the place of every gradient."""
         if self.count == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        total = self.add(torch.cat([gradient.flatten() for gradient in gradients]))
+        total = self.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
         for gradient, value in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(value.view_as(gradient))
 
-    def wait(self) -> None:
-        """Until all processes have come here."""
+    def barrier(self) -> None:
+        """Wait until all processes have come here."""
         if self.count > 1:
             distributed.barrier()
 

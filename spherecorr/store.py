@@ -8,7 +8,7 @@ A store is a folder with `features.npy` (float16 `[T, D]`, the tokens of all ima
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from spherecorr.data.identity import PATHS, file_digests
+from spherecorr.data.records import ImageRecord
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import Framing
-from spherecorr.identity import FeatureSource
+from spherecorr.identity import FeatureSource, digest
 from spherecorr.store_settings import StoreError, StoreSettings
 
 INDEX, PROGRESS, FEATURES, TAUGHT = "index.json", "progress.json", "features.npy", "labels.npy"
@@ -77,6 +79,27 @@ class FeatureStore(Mapping[str, FeatureMap]):
         features = torch.from_numpy(self.tokens(image_id)).T.unflatten(1, (rows, columns))
         return FeatureMap(features, framing, self.settings.source)
 
+    @property
+    def digest(self) -> str:
+        """What the store was made from: its settings, and the content of every image's files."""
+        settings = asdict(self.settings)
+        source = settings.pop("source")
+        source.pop("weights" if self.settings.source.weights is None else "backbone")  # a folder may move
+        made = json.dumps([settings, source], sort_keys=True)
+        return digest([made.encode(), *(json.dumps(_contents(image)).encode() for image in self._images.values())])
+
+    def check(self, records: Iterable[ImageRecord]) -> None:
+        """Refuse records whose pictures, or masks where labels are stored, are not those that the store was made of.
+
+        Files that are not there are not compared: features may have been computed elsewhere.
+
+        Raises:
+            StoreError: a file with another content; the sentence names it.
+        """
+        for record in records:
+            if record.id in self._images and record.path.is_file():
+                check_files(self.folder, self._images[record.id], record, self.settings.labels)
+
     def tokens(self, image_id: str, crop: int = 0) -> np.ndarray:
         """Float16 `[H * W, D]` of a crop, row by row, on the memory map."""
         image = self._images[image_id]
@@ -97,8 +120,13 @@ def read_index(folder: Path) -> dict[str, Any]:
         StoreError: there is none, it is incomplete, or it is damaged.
     """
     try:
-        return json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except ValueError as error:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if not all("files" in image for image in index["images"]):
+            raise StoreError(f"'{folder}' is of an earlier version of spherecorr; delete it and extract again.")
+        return index
+    except StoreError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"'{folder / INDEX}' is damaged; delete '{folder}' and extract again.") from error
     except OSError as error:
         partial = partial_folder(folder)
@@ -122,7 +150,7 @@ def settings_of(index: dict[str, Any]) -> StoreSettings:
     return StoreSettings(**{**settings, "source": FeatureSource(**settings["source"])})
 
 
-def open_array(path: Path, mode: Literal["c", "r+"]) -> np.ndarray:
+def open_array(path: Path, mode: Literal["c", "r+"]) -> np.memmap:
     """Map an array of a store into memory.
 
     Raises:
@@ -137,10 +165,28 @@ def open_array(path: Path, mode: Literal["c", "r+"]) -> np.ndarray:
 def check_settings(folder: Path, found: StoreSettings, expected: StoreSettings) -> None:
     """Refuse a store that was made with other settings than expected; the sentence names both."""
     made, asked = ({**asdict(settings), **asdict(settings.source)} for settings in (found, expected))
-    others = [name for name in made if name != "source" and made[name] != asked[name]]
+    source, differs = asdict(found.source), found.source.differs_from(expected.source)
+    others = [name for name in made if name != "source"]
+    others = [name for name in others if (name in differs if name in source else made[name] != asked[name])]
     if others:
         said, wanted = (", ".join(f"{name} {settings[name]}" for name in others) for settings in (made, asked))
         raise StoreError(f"The store '{folder}' has {said}; {wanted} needs another folder.")
+
+
+def check_files(folder: Path, image: dict[str, Any], record: ImageRecord, labels: bool) -> None:
+    """Refuse an image whose files are not those of its entry in the index of the store in `folder`."""
+    stored, found = image["files"], file_digests(record, labels)
+    for role in dict.fromkeys([*stored, *found]):
+        if stored.get(role) != found.get(role):
+            path = getattr(record, PATHS[role]) or record.path
+            raise StoreError(
+                f"The store '{folder}' was made with another {role} of '{record.id}' than '{path}'. "
+                "Choose another folder, or delete the store to extract anew."
+            )
+
+
+def _contents(image: dict[str, Any]) -> list[Any]:
+    return [image["id"], sorted(image["files"].items())]
 
 
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -25,20 +25,21 @@ class StoreSettings:
     Attributes:
         source: model and tokens.
         resolution: long side of the model's input in pixels.
-        framing: of whole pictures: "pad" to a square, or "fit", which keeps the aspect ratio.
-        crops: of each picture.
+        framing: how whole images are framed: "pad" to a square; "fit", which keeps the aspect ratio; or "authors",
+            which pads with the arithmetic of the paper's public evaluation. See `geometry.pad_as_authors`.
+        crops: crops to store of each picture.
         crop: what a crop shows: the "whole" picture, a random "square", or the paper's "resized" crop, stretched to a
-            square; see `crops.crop_box`.
+            square. See `crops.crop_box`.
         smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
         mirrored: every other crop, from the second on, is the mirror image of its crop, labels and azimuth likewise;
             for categories whose objects are their own mirror images.
-        labels: also store what training needs to know of each cell.
-        seed: of the crops.
+        labels: also store what training needs to know of each cell; needs masks.
+        seed: random seed of the crops.
     """
 
     source: FeatureSource
     resolution: int
-    framing: Literal["pad", "fit"] = "pad"
+    framing: Literal["pad", "fit", "authors"] = "pad"
     crops: int = 1
     crop: Crop = "whole"
     smallest_crop: float = 1.0
@@ -57,15 +58,13 @@ class StoreSettings:
             raise StoreError("Mirrored crops are for training; they go with labels.")
         if not 0 < self.smallest_crop <= 1:
             raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
-        if self.framing == "fit" and (self.labels or self.crop != "whole"):
-            raise StoreError("Training takes squares: labels and crops go with the framing 'pad', not with 'fit'.")
+        if self.framing != "pad" and (self.labels or self.crop != "whole"):
+            raise StoreError(f"Training takes squares: labels and crops need the framing 'pad', not '{self.framing}'.")
         self.frame((self.resolution, self.resolution))  # refuses a resolution that is no multiple of the patch
 
     def frame(self, size: tuple[int, int]) -> Framing:
         """How a crop of (width, height) pixels becomes a grid of cells."""
-        from spherecorr.geometry import pad_to_square, resize_to_fit, stretch_to_square
+        from spherecorr.geometry import FRAMINGS, stretch_to_square
 
-        frame = {"fit": resize_to_fit, "pad": pad_to_square}[self.framing]
-        if self.crop == "resized":
-            frame = stretch_to_square
+        frame = stretch_to_square if self.crop == "resized" else FRAMINGS[self.framing]
         return frame(size, self.resolution, self.source.patch)

@@ -7,35 +7,25 @@ import numpy as np
 import pytest
 import timm
 import torch
+from painted import CELLS, RESOLUTION, MeanColour, draw, live, painted
 from PIL import Image
 from torch.nn.functional import normalize
 
-from spherecorr.backbones import Backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.crops import crop_box, read_picture
-from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.data.records import DatasetError
 from spherecorr.data.spair import SPair71k
 from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import extract
 from spherecorr.geometry import mask_to_cells
-from spherecorr.identity import FeatureSource
 from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import StoreError, StoreSettings
-from spherecorr.training.batches import Annotations, JoinedCrops, LiveCrops, StoredCrops, TensorCrops, annotations, fits
+from spherecorr.training.annotations import Annotations, read_annotations
+from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TensorCrops, fits
 
-RESOLUTION, CELLS = 96, 6
 SEEDS = torch.arange(1000, 1008)
-
-
-class MeanColour:
-    """The plainest backbone: a patch's feature is its mean colour, -1..1."""
-
-    source = FeatureSource("mean-colour", dim=3, patch=16, layer=0)
-
-    def extract(self, inputs: np.ndarray) -> torch.Tensor:
-        pixels = torch.from_numpy(inputs).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return torch.nn.functional.avg_pool2d(pixels, self.source.patch)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +33,7 @@ def backbone():
     torch.manual_seed(0)
     shape = {"depth": 2, "embed_dim": 32, "num_heads": 2, "img_size": 64, "num_classes": 0}
     model = timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True)
-    return Backbone(model, "tiny", device="cpu")
+    return VitBackbone(model, "tiny", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -52,28 +42,6 @@ def renders(tmp_path_factory):
     root = tmp_path_factory.mktemp("renders")
     render_dataset(root, RenderSettings(count=4, pairs=2, categories=("dog", "car"), size=96), processes=1)
     return SPair71k(root).images("trn")
-
-
-def painted(folder, size=(96, 96), mask=None) -> ImageRecord:
-    """A picture whose colours are its own surface points, varying smoothly over it."""
-    columns, rows = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
-    pixels = np.stack([columns, rows, 255 - columns], axis=-1).round().astype(np.uint8)
-    Image.fromarray(pixels).save(folder / "picture.png")
-    mask = np.full(size[::-1], 255, np.uint8) if mask is None else mask
-    Image.fromarray(mask).save(folder / "mask.png")
-    return ImageRecord(
-        "blob/picture", folder / "picture.png", size, "blob", (0, 0, *size), {}, 2,
-        mask=folder / "mask.png", surface=folder / "picture.png",
-    )  # fmt: skip
-
-
-def live(record: ImageRecord, **options) -> LiveCrops:
-    return LiveCrops([record], MeanColour(), RESOLUTION, **options)
-
-
-def draw(crops, seed: int = 0):
-    """The batch of the first image alone."""
-    return crops.batch(torch.tensor([0]), torch.tensor([seed]))
 
 
 # What a crop shows
@@ -266,7 +234,7 @@ def test_whole_pictures_are_alike_stored_and_fresh(tmp_path, renders, backbone):
     settings = StoreSettings(backbone.source, RESOLUTION, crops=2, mirrored=True, labels=True)
     stored = StoredCrops(extract(renders, backbone, settings, tmp_path / "store"), renders)
     fresh = LiveCrops(renders, backbone, RESOLUTION, crop="whole", mirrored=True)
-    one, other = (vars(crops.batch(torch.arange(4), SEEDS[:4])) for crops in (stored, fresh))
+    one, other = (crops.batch(torch.arange(4), SEEDS[:4]).tensors() for crops in (stored, fresh))
     for name in one:
         # Features are stored in half precision.
         torch.testing.assert_close(one[name], other[name], atol=5e-3, rtol=1e-3, equal_nan=True)
@@ -279,7 +247,7 @@ def test_a_seed_decides_its_own_view_alone(tmp_path, renders, backbone):
         images = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
         whole = crops.batch(images, SEEDS)
         parts = [crops.batch(images[part], SEEDS[part]) for part in (slice(0, 3), slice(3, 8))]
-        for name, value in vars(whole).items():
+        for name, value in whole.tensors().items():
             joined = torch.cat([getattr(part, name) for part in parts])
             # A batch of another size sums in another order.
             torch.testing.assert_close(value, joined, equal_nan=True)
@@ -287,7 +255,7 @@ def test_a_seed_decides_its_own_view_alone(tmp_path, renders, backbone):
 
 
 def test_views_from_tensors(tmp_path):
-    known = annotations([painted(tmp_path)] * 2)
+    known = read_annotations([painted(tmp_path)] * 2)
     features = torch.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).half()
     labels = torch.zeros(2, 3, 4, 5).half()
     labels[..., 0], labels[0, :, 0, 1], labels[1, 2, 3, 4] = 0.7, 1, -1
@@ -321,9 +289,33 @@ def test_joined_views_take_each_image_with_its_own_seed(tmp_path, renders, backb
     ]
     images = torch.tensor([3, 1, 0, 2, 0])
     joined = JoinedCrops(parts)
-    for name, value in vars(joined.batch(images, SEEDS[:5])).items():
+    for name, value in joined.batch(images, SEEDS[:5]).tensors().items():
         assert torch.equal(value, getattr(whole.batch(images, SEEDS[:5]), name)), name
     assert joined.has_surface and not JoinedCrops([made(2, 0.0)]).has_surface
+
+
+# Objects smaller than half a patch
+
+
+def test_whether_any_image_has_foreground(tmp_path, backbone):
+    mask = np.zeros((96, 96), np.uint8)
+    mask[40:48, 40:54] = 255  # less than half of one patch of 16 pixels
+    small, large = painted(tmp_path, mask=mask), replace(painted(tmp_path), id="blob/large")
+    Image.fromarray(mask).save(tmp_path / "small.png")
+    small = replace(small, mask=tmp_path / "small.png")
+    for records, crop, expected in (
+        ([small], "whole", False),
+        ([small, large], "whole", True),
+        ([small] * 2, "square", False),
+    ):
+        assert LiveCrops(records, MeanColour(), RESOLUTION, crop).has_foreground() == expected
+    # In a crop a third as wide as the picture the object is three times larger.
+    assert LiveCrops([small], MeanColour(), RESOLUTION, "square", 0.33).has_foreground()
+    settings = StoreSettings(backbone.source, RESOLUTION, labels=True)
+    store = extract([small, large], backbone, settings, tmp_path / "store")
+    assert [StoredCrops(store, [record]).has_foreground() for record in (small, large)] == [False, True]
+    joined = JoinedCrops([StoredCrops(store, [small], ("blob",)), StoredCrops(store, [large], ("blob",))])
+    assert joined.has_foreground() and not JoinedCrops(joined.parts[:1]).has_foreground()
 
 
 # What is refused
@@ -370,7 +362,7 @@ def test_broken_masks_are_named(tmp_path):
     with pytest.raises(DatasetError, match=r"mask\.png' has 95 x 96 pixels, its image 96 x 96"):
         draw(crops)
     Image.new("L", (96, 96)).save(tmp_path / "mask.png")
-    with pytest.raises(DatasetError, match=r"mask\.png' is empty: no pixel is above 0"):
+    with pytest.raises(DatasetError, match=r"mask\.png' is empty: no pixel is the object"):
         draw(crops)
     (tmp_path / "mask.png").unlink()
     with pytest.raises(DatasetError, match=r"mask\.png' cannot be read as a picture"):

@@ -266,6 +266,7 @@ def test_the_example_chosen_last_is_the_one_that_stays(page, slow):
 def test_a_click_on_the_enlarged_picture_marks_the_pixel_under_the_pointer(page, at):
     page.locator("#source button[aria-label='Fullscreen']").click()
     page.wait_for_function("() => document.querySelector('#source img').getBoundingClientRect().width > 800")
+    page.locator("#source img").hover()  # Playwright waits here until the picture has stopped growing
     click_shown(page, "#source", *at)
     wait_for_rows(page, 3)
     assert number_pair(rows(page)[2][1]) == at_shown(page, *at, 448)

@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,21 @@ def test_a_saved_mapper_comes_back_the_same(folder, mapper):
     assert not again.training
     for key, tensor in mapper.state_dict().items():
         assert torch.equal(again.state_dict()[key].cpu(), tensor), key
+
+
+def test_a_config_of_before_surfaces_and_digests_is_one_of_a_sphere(folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["sphere"]["surface"], config["sphere"]["source"]["weights"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load_sphere(folder).settings == SETTINGS
+
+
+def test_a_plane_comes_back_as_a_plane(folder):
+    settings = replace(SETTINGS, surface="plane", source=replace(SETTINGS.source, weights="0123"))
+    save_sphere(SphereMapper(settings), folder)
+    assert load_sphere(folder).settings == settings
+    edit_config(folder, surface="sphere")
+    refused(folder, r"head.bias is \(2,\), not \(3,\)")
 
 
 def test_the_folder_holds_weights_settings_and_metadata_only(folder):

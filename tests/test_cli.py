@@ -12,10 +12,11 @@ from timm.models import save_for_hf
 from spherecorr.backbones import load_backbone
 from spherecorr.cli import main
 from spherecorr.images import load_image
-from spherecorr.matching import match
+from spherecorr.matching.match import match
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
+from spherecorr.ui.engine import AppSettings
 
 POINTS = ["--point", "20,30", "--point", "70.5,40"]
 
@@ -188,6 +189,32 @@ def test_each_help_closes_with_an_example(command, capsys):
     assert example.strip().startswith(f"spherecorr {command} ")
 
 
+@pytest.fixture
+def launched(monkeypatch):
+    """What `spherecorr app` would serve: the arguments of `launch`, which would not return."""
+    calls: list[dict] = []
+    monkeypatch.setattr("spherecorr.ui.blocks.launch", lambda **arguments: calls.append(arguments))
+    return calls
+
+
+def test_the_app_offers_what_is_asked_for(launched, tmp_path):
+    (tmp_path / "examples.json").write_text("[]")
+    models = ["--backbone", "mini", "--backbone", "dinov2-b", "--sphere", "a", "--sphere", "b", "--device", "cpu"]
+    assert main(["app", "--port", "7000", *models, "--examples", str(tmp_path)]) == 0
+    expected = AppSettings(("mini", "dinov2-b"), ("a", "b"), tmp_path, "cpu")
+    assert launched == [{"host": None, "port": 7000, "share": False, "settings": expected}]
+
+
+def test_the_app_alone_offers_all_that_ships(launched):
+    assert main(["app"]) == 0
+    assert launched[0]["settings"] == AppSettings()
+
+
+def test_examples_have_to_be_listed(launched, tmp_path, capsys):
+    assert main(["app", "--examples", str(tmp_path)]) == 2
+    assert f"There is no examples.json in '{tmp_path}'" in capsys.readouterr().err and not launched
+
+
 def test_no_command_is_a_mistake_too(capsys):
     with pytest.raises(SystemExit) as leave:
         main([])
@@ -203,6 +230,17 @@ def test_cells_are_finer_at_a_higher_resolution(run, tmp_path):
         run(*arguments, resolution)
         grids.append(json.loads(out.read_text())["settings"]["input_size"])
     assert grids == [[96, 64], [192, 128]]
+
+
+def test_every_setting_of_the_matcher_is_an_option(folder, run, tmp_path):
+    out = tmp_path / "m.json"
+    sphere = ["--sphere", str(folder / "sphere"), "--out", str(out)]
+    chosen = ["--fusion", "l2", "--candidates", "foreground", "--temperature", "0.1", "--soft-window", "2"]
+    assert run(*POINTS, *sphere, *chosen)[0] == 0
+    settings = json.loads(out.read_text())["settings"]
+    expected = {"fusion": "l2", "candidates": "foreground", "temperature": 0.1, "soft_window": 2}
+    expected |= {"topk": 1, "alpha": 0.3}  # not given: the default, and what the sphere recommends
+    assert {name: settings[name] for name in expected} == expected
 
 
 def test_soft_window_moves_the_match_off_the_grid(run, tmp_path):

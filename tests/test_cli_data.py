@@ -48,7 +48,7 @@ def test_a_sound_dataset_is_counted(renders, capsys):
     text = capsys.readouterr().out
     header = ["images", "pairs", "keypoints", "masks"]
     assert rows(text) == {"split": header, "val": ["3", "2", "6", "2"]}  # each image counts once
-    assert text.endswith("3 images of 1 categories are sound\n")
+    assert text.endswith("masks are read as: binary (2)\n3 images of 1 categories are sound\n")
 
 
 def test_published_numbers_are_compared(renders, capsys):

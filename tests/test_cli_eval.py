@@ -68,7 +68,7 @@ def models(folder) -> list[str]:
 
 
 def figures(path) -> list[list]:
-    return json.loads(path.read_text())["figures"]
+    return json.loads(path.read_text())["scores"]
 
 
 def test_a_dataset_becomes_a_report(folder, run, tmp_path):
@@ -133,16 +133,16 @@ def test_a_limit_is_stated(folder, run, tmp_path):
 
 
 def test_thresholds_and_comparison_are_stated(folder, run):
-    choices = ["--inclusive", "--fusion", "l2", "--sides", "image", "--padding", "counted"]
+    choices = ["--inclusive", "--fusion", "l2", "--sides", "image", "--candidates", "all"]
     code, text, _ = run(*models(folder), "--thresholds", "0.15,0.3", *choices)
     assert code == 0 and "shares of the target image; correct if error <= threshold" in text
-    assert "similarity l2" in text and "padding is matched like the picture" in text
+    assert "similarity l2" in text and "matches lie on any cell, padding included" in text
     assert "PCK@0.15, macro" in text
 
 
 def test_without_a_sphere_there_is_raw_alone(folder, run):
     code, text, _ = run(*models(folder)[:2])
-    assert code == 0 and "fused" not in text and "alpha 0; padding is never matched\n" in text
+    assert code == 0 and "fused" not in text and "alpha 0; matches lie on the image, never on padding\n" in text
 
 
 @pytest.fixture
@@ -401,9 +401,9 @@ def test_raw_features_of_dinov2_are_set_against_its_row():
         (["--split", "val"], "val.txt' is missing."),
         (["--alpha", "1.5"], "alpha is the sphere's share and must lie between 0 and 1; got 1.5."),
         (["--alpha", "x"], "numbers are written as 0.2,0.5; got 'x'"),
-        (["--thresholds", "0"], "thresholds are shares of a side, above 0; got '0'"),
+        (["--thresholds", "0"], "Thresholds are shares of a side, above 0; got 0."),
         (["--limit", "0"], "A limit is a number of pairs, 1 or more; got 0."),
-        (["--resamples", "-1"], "a count is a whole number, 0 or more; got '-1'"),
+        (["--resamples", "-1"], "The number of resamples is 0 or more; got -1."),
         (["--symmetry", "nowhere.json"], "'nowhere.json' cannot be read"),
         (["--masks", "nowhere"], "There is no folder 'nowhere'."),
         (["--sphere", "mini"], "This sphere mapper takes features of 192 channels"),

@@ -132,6 +132,58 @@ def test_a_missing_mask_is_named(run, spair):
     assert code == 2 and "a.jpg' has no mask; training needs one for every image." in errors
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "JPEGImages/car/b.jpg").write_bytes(b"no picture"), "b.jpg' cannot be read as a picture"),
+        (lambda root: (root / "JPEGImages/car/b.jpg").unlink(), "b.jpg' cannot be read as a picture"),
+        (lambda root: (root / "ImageAnnotation/car/b.json").write_text("{"), "b.json' is not valid JSON"),
+    ],
+)
+def test_what_is_broken_is_named_or_left_out(run, spair, tmp_path, spoil, message):
+    pair = {"category": "car", "src_imname": "c.jpg", "trg_imname": "a.jpg"}
+    (spair / "PairAnnotation/trn/1-c-a:car.json").write_text(json.dumps(pair))
+    (spair / "Layout/large/trn.txt").write_text("0-a-b:car\n1-c-a:car")
+    spoil(spair)
+    code, _, errors = run("spair", spair, "--split", "trn")
+    assert code == 2 and "b.j" in errors.splitlines()[-1]
+    code, text, _ = run("spair", spair, "--split", "trn", "--skip-broken")
+    assert code == 0 and "left out: 1; the first: " in text and message in text
+    assert set(FeatureStore(tmp_path / "store").ids) == {"car/a", "car/c"}
+    (line,) = (tmp_path / "store/left-out.txt").read_text().splitlines()
+    assert message in line
+    assert run("spair", spair, "--split", "trn", "--skip-broken")[0] == 0  # once more, and nothing is to do
+
+
+def test_for_training_masks_count_too(run, spair, tmp_path):
+    pair = {"category": "car", "src_imname": "b.jpg", "trg_imname": "a.jpg"}
+    (spair / "PairAnnotation/trn/1-b-a:car.json").write_text(json.dumps(pair))
+    (spair / "Layout/large/trn.txt").write_text("0-a-b:car\n1-b-a:car")
+    Image.new("L", (64, 47), 255).save(spair / "Segmentation/car/b.png")
+    code, text, _ = run("spair", spair, "--split", "trn", "--labels", "--skip-broken")
+    assert code == 0 and "left out: 1; " in text and "b.png' has 64 x 47 pixels" in text
+    assert FeatureStore(tmp_path / "store").ids == ("car/a",)
+
+
+def test_pictures_that_are_none_are_left_out(run, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (64, 64), "gray").save(tmp_path / "pictures" / "sound.png")
+    whole = (tmp_path / "pictures" / "sound.png").read_bytes()
+    (tmp_path / "pictures" / "cut.png").write_bytes(whole[:-40])  # its head is sound
+    (tmp_path / "pictures" / "text.png").write_text("no picture")
+    code, text, _ = run("pictures", tmp_path / "pictures", "--skip-broken")
+    assert code == 0 and "left out: 2; " in text
+    assert FeatureStore(tmp_path / "store").ids == ("sound.png",)
+
+
+def test_where_nothing_is_sound_there_is_no_store(run, spair, tmp_path):
+    for stem in "ab":
+        (spair / f"JPEGImages/car/{stem}.jpg").write_bytes(b"")
+    code, _, errors = run("spair", spair, "--split", "trn", "--skip-broken")
+    assert code == 2 and "No image can be used (" in errors and "a.jpg" in errors
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_folder_without_pictures(run, tmp_path):
     code, _, errors = run("pictures", tmp_path)
     assert code == 2 and f"There are no pictures in {tmp_path}" in errors

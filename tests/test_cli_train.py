@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,7 +188,7 @@ def one_thread():
 
 def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_thread):
     options = ["--crops", "2", "--smallest-crop", "0.7", "--tokens", "10", "--weights", "surface=1,background=1"]
-    options += ["--val", "renders", str(folder / "renders"), "--object-odds", "3", "--optimiser", "muon"]
+    options += ["--val", "renders", str(folder / "renders"), "--foreground-weight", "3", "--optimiser", "muon"]
     options += ["--log-every", "5", "--save-every", "10", "--validate-every", "20"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run("train", whole, *options)[0] == 0
@@ -207,7 +208,7 @@ def test_a_killed_training_ends_as_one_that_was_not(folder, run, tmp_path, one_t
 def test_two_processes_train_as_one(run, tmp_path, capsys):
     """By the line that the help shows: on their halves of each batch, the losses and the weights of one process."""
     pytest.importorskip("accelerate")
-    options = ["--weights", "orientation=1,surface=1,background=1", "--tokens", "10", "--object-odds", "3"]
+    options = ["--weights", "orientation=1,surface=1,background=1", "--tokens", "10", "--foreground-weight", "3"]
     options += ["--steps", "20", "--log-every", "5"]
     options += ["--save-every", "10", "--validate-every", "20"]
     (line,) = re.findall(r"accelerate launch .*(?= \.\.\.)", helps("train", capsys))
@@ -352,6 +353,34 @@ def test_a_picture_without_mask_is_named(folder, run, tmp_path):
     assert code == 2 and re.search(r"spherecorr: '.*/(car|dog)/trn_\w+\.jpg' has no mask; ", error)
 
 
+def test_what_is_broken_is_named_or_left_out(folder, run, tmp_path, capsys):
+    data = shutil.copytree(folder / "renders", tmp_path / "renders")
+    (first, second, *_) = sorted((data / "JPEGImages" / "car").glob("trn_*.jpg"))
+    first.write_bytes(b"no picture")
+    (data / "Segmentation" / "car" / f"{second.stem}.png").unlink()
+    val = ["--val", "renders", str(data)]
+    command = [str(data) if word == str(folder / "renders") else word for word in run.inputs["train"]]
+    command = ["train", str(tmp_path / "run"), *command, *val, "--steps", "5"]
+    assert main(command) == 2 and "/car/trn_" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*command, "--skip-broken"]) == 0
+    assert "left out: 2; the first: " in capsys.readouterr().out
+    left_out = (tmp_path / "run" / "left-out.txt").read_text().splitlines()
+    unread, unmasked = sorted(left_out, key=lambda line: "has no mask" in line)
+    assert str(first) in unread and f"'{second}' has no mask" in unmasked
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["images"] == 4
+    assert load_sphere(tmp_path / "run" / "last", device="cpu").settings.categories == ("car", "dog")
+
+
+def test_other_masks_than_a_stores_are_refused(folder, run, tmp_path):
+    assert run("train", tmp_path / "run", "--steps", "5")[0] == 0
+    masks = shutil.copytree(folder / "renders" / "Segmentation", tmp_path / "masks")
+    for path in masks.rglob("*.png"):
+        Image.new("L", Image.open(path).size, 255).save(path)
+    store = ["--store", str(tmp_path / "run" / "features"), "--masks", str(masks), "--steps", "5"]
+    code, _, error = run("train", tmp_path / "other", *store)
+    assert code == 2 and "was made with another mask of" in error and str(masks) in error
+
+
 def test_pictures_are_found_below_and_without_regard_to_case(run, tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("a.JPG", "deep/b.png", "deep/c.webp"):
@@ -390,7 +419,7 @@ def test_help_tells_the_settings_own_defaults(command, settings, capsys):
     """Options without a value keep the dataclass's default, and the help's number is that one."""
     words = " ".join(helps(command, capsys).split("options:")[1].split("example:")[0].split())
     told = dict(re.findall(r"--([a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", words))
-    special = {"None": ("none", "half of the backbone's", "all", "procedural objects")}
+    special = {"None": ("half of the backbone's", "all", "procedural objects", "plain and clouded ones")}
     found = 0
     for field in dataclasses.fields(settings):
         name, value = field.name.replace("_", "-"), getattr(settings, field.name)
@@ -405,3 +434,42 @@ def test_help_tells_the_settings_own_defaults(command, settings, capsys):
 def test_help_tells_the_papers_weights(capsys):
     words = " ".join(helps("train", capsys).split())
     assert ", ".join(f"{name}={weight}" for name, weight in vars(LossWeights()).items()) in words
+
+
+def test_two_fresh_crops_of_an_image_teach_equivariance(run, tmp_path):
+    crops = ["--live", "--crop", "square", "--smallest-crop", "0.6"]
+    weights = "reconstruction=0,viewpoint=0,distance=0,orientation=0,equivariance=1"
+    code, _, error = run("train", tmp_path / "run", *crops, "--weights", weights, "--steps", "20", "--log-every", "10")
+    assert code == 0, error
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.keys() == {"step", "equivariance"} for line in lines)
+    stored = ["--crop", "square", "--smallest-crop", "0.6", "--weights", weights]
+    code, _, error = run("train", tmp_path / "stored", *stored)
+    assert code == 2 and "equivariance" in error
+
+
+@pytest.mark.parametrize("change", ["keypoints", "azimuth", "mask", "picture"])
+def test_a_run_on_data_that_has_changed_is_refused(folder, tmp_path, capsys, change):
+    data = shutil.copytree(folder / "renders", tmp_path / "renders")
+    models = ["--backbone", f"local-dir:{folder / 'teacher'}", "--device", "cpu", "--resolution", "64"]
+    short = ["--steps", "10", "--log-every", "5", "--save-every", "5", "--validate-every", "5"]
+    command = ["train", str(tmp_path / "run"), "--data", "renders", str(data), *models, *short]
+    assert main(command) == 0
+    stem = min(path.stem for path in (data / "ImageAnnotation" / "car").glob("trn_*.json"))
+    expected = f"was made with another {change} of 'car/{stem}'"
+    if change in ("keypoints", "azimuth"):
+        path = data / "ImageAnnotation" / "car" / f"{stem}.json"
+        annotation = json.loads(path.read_text())
+        corrected = {"azimuth": 12.0} if change == "azimuth" else {"kps": {**annotation["kps"], "0": [1.0, 2.0]}}
+        path.write_text(json.dumps({**annotation, **corrected}))
+        expected = "holds a run on other data"
+    else:
+        folders = {"mask": ("Segmentation", "png"), "picture": ("JPEGImages", "jpg")}
+        name, ending = folders[change]
+        path = data / name / "car" / f"{stem}.{ending}"
+        with Image.open(path) as picture:
+            flipped = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        flipped.save(path)
+    capsys.readouterr()
+    assert main(command) == 2
+    assert expected in capsys.readouterr().err

@@ -2,12 +2,20 @@
 
 import csv
 import json
+import pickle
+import shutil
+import struct
+import zlib
 from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from spherecorr.crops import read_picture
+from spherecorr.data.ap10k import AP10K
+from spherecorr.data.awa_pose import AwaPose
+from spherecorr.data.check import check_split
 from spherecorr.data.folder import Eth80, Folder, eth80_viewpoint
 from spherecorr.data.freiburg_cars import FreiburgCars
 from spherecorr.data.proposal_flow import PFPascal, PFWillow
@@ -117,6 +125,30 @@ def test_a_keypoint_on_the_rim_is_inside(spair):
     assert SPair71k(spair).images("test")[0].keypoints["0"] == (64, 48)
 
 
+def test_a_copy_without_layout_has_the_pairs_that_are_annotated(spair):
+    with_layout = SPair71k(spair)
+    pairs, images = with_layout.pairs("test"), with_layout.images("test")
+    shutil.rmtree(spair / "Layout")
+    data = SPair71k(spair)
+    assert data.splits == ("test",) and data.pairs("test") == pairs and data.images("test") == images
+    refuses(lambda: SPair71k(spair).pairs("val"), "val.txt' is missing")
+    assert SPair71k(spair, layout="small").splits == ()  # which pairs these are, only Layout tells
+
+
+def test_a_layout_counts_where_there_is_one(spair):
+    shutil.copytree(spair / "PairAnnotation/test", spair / "PairAnnotation/val")
+    assert SPair71k(spair).splits == ("test",)
+    refuses(lambda: SPair71k(spair).pairs("val"), "val.txt' is missing")
+
+
+def test_a_picture_without_azimuth_has_its_keypoints(spair):
+    annotation = spair_image("a")
+    del annotation["azimuth_id"]
+    write(spair / "ImageAnnotation/bird/a.json", annotation)
+    (pair, *_) = SPair71k(spair).pairs("test")
+    assert pair.source.keypoints["0"] == (10, 20) and pair.source.viewpoint is None
+
+
 # PF-PASCAL and PF-WILLOW
 
 
@@ -172,6 +204,21 @@ def test_tables_that_are_none(pascal):
     refuses(lambda: PFPascal(pascal).pairs("test"), "test_pairs.csv' is no text file")
     refuses(lambda: PFPascal(pascal).pairs("val"), "val_pairs.csv' cannot be read (No such file or directory)")
     refuses(lambda: PFPascal(pascal / "PF"), "has none of image_pairs/{train,val,test}_pairs.csv")
+
+
+def test_blank_rows_of_a_spreadsheet_are_no_rows(pascal):
+    path = pascal / "image_pairs/test_pairs.csv"
+    (pair,) = PFPascal(pascal).pairs("test")
+    header, row = path.read_text().splitlines()
+    blank = "," * header.count(",")
+    path.write_text("\n".join(["", blank, header, "", blank, row, f" {blank} ", ",", blank + ",,", ""]))
+    assert PFPascal(pascal).pairs("test") == [pair]
+    path.write_text("\n".join([blank, header, "", row.replace("PF/a.jpg", "PF/gone.jpg")]))
+    refuses(lambda: PFPascal(pascal).pairs("test"), "gone.jpg' cannot be read as a picture")
+    path.write_text("\n".join([blank, header, "", row + ",more"]))
+    refuses(lambda: PFPascal(pascal).pairs("test"), "line 4' has another number of fields than the header")
+    path.write_text(blank)
+    refuses(lambda: PFPascal(pascal).pairs("test"), "test_pairs.csv' lacks the column 'source_image'")
 
 
 def test_pf_willow(tmp_path):
@@ -252,6 +299,7 @@ def test_a_folder_of_ones_own(tmp_path):
         ({"elevation": "-91"}, "line 2' has the elevation -91.0, which is not -90 to 90 degrees"),
         ({"mask": "masks/b.png"}, "line 2' names the mask 'masks/b.png', which is missing"),
         ({"image": "photos/b.jpg"}, "b.jpg' cannot be read as a picture"),
+        ({"image": ""}, "viewpoints.csv, line 2' names no image"),
     ):
         table(tmp_path / "viewpoints.csv", [{**rows[0], **changes}])
         refuses(lambda: Folder(tmp_path).images("all"), message)
@@ -290,3 +338,101 @@ def test_eth80s_archive_has_a_folder_for_each_object(tmp_path):
     assert Eth80(tmp_path).categories == ["cup"]
     assert (image.id, image.azimuth, image.azimuth_bin, image.elevation) == ("cup/cup10-090-045", 315, 7, 0)
     assert image.load_mask().all() and image.instance == "cup10"
+
+
+# What is hidden beside the files
+
+
+def hide(root) -> None:
+    """Put a companion beside every file, and hidden folders into every folder."""
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        (folder / ".DS_Store").write_bytes(b"\0")
+        (folder / "Thumbs.db").write_bytes(b"\0")
+        for name in ("__MACOSX", ".ipynb_checkpoints"):
+            shutil.copytree(folder, folder / name, ignore=lambda *_: ("__MACOSX", ".ipynb_checkpoints", ".DS_Store"))
+
+
+def test_companions_change_nothing_in_spair(spair):
+    def read(root):
+        data = SPair71k(root)
+        extra = SPairU(root)
+        return data.categories, data.splits, data.pairs("test"), extra.categories, extra.pairs("test")
+
+    before = read(spair)
+    hide(spair)
+    assert read(spair) == before
+    shutil.rmtree(spair / "Layout")
+    assert read(spair) == before
+
+
+def test_companions_change_nothing_in_freiburg_cars_and_eth80(tmp_path):
+    picture(tmp_path / "cars/car_07/0001.jpg")
+    write(tmp_path / "cars/annotations/7_annot.txt", "car_07/0001.jpg 1 2 60 40 100\n")
+    picture(tmp_path / "eth80/cup10/cup10-090-045.png")
+    cars, cups = FreiburgCars(tmp_path / "cars").images("all"), Eth80(tmp_path / "eth80").images("all")
+    hide(tmp_path)
+    assert FreiburgCars(tmp_path / "cars").images("all") == cars and len(cars) == 1
+    assert Eth80(tmp_path / "eth80").images("all") == cups and Eth80(tmp_path / "eth80").categories == ["cup"]
+
+
+def test_companions_change_nothing_in_awa_pose_and_ap10k(tmp_path):
+    animal = {"a1": {"nose": [10, 10], "tail_end": [20, 10], "neck_base": [15, 9], "bbox": [1, 1, 60, 40]}}
+    (tmp_path / "awa/Annotations/fox").mkdir(parents=True)
+    for stem in ("fox_1", "fox_2"):
+        (tmp_path / f"awa/Annotations/fox/{stem}.pickle").write_bytes(pickle.dumps(animal))
+        picture(tmp_path / f"awa/JPEGImages/fox/{stem}.jpg")
+    coco = {"categories": [{"id": 1, "name": "fox", "supercategory": "dogs"}], "annotations": [], "images": []}
+    for i in range(60):
+        coco["images"].append({"id": i, "file_name": f"{i:03}.jpg", "width": 64, "height": 48})
+        annotation = {"id": i, "image_id": i, "category_id": 1, "bbox": [1, 2, 50, 40], "keypoints": [9, 9, 2] * 17}
+        coco["annotations"].append(annotation)
+    write(tmp_path / "ap10k/annotations/ap10k-train-split1.json", coco)
+
+    def read():
+        awa, ap10k = AwaPose(tmp_path / "awa"), AP10K(tmp_path / "ap10k")
+        return awa.categories, awa.pairs("test"), ap10k.images("test"), len(ap10k.pairs("test"))
+
+    before = read()
+    assert before[0] == ["fox"] and len(before[1]) == 1 and len(before[2]) == 30
+    hide(tmp_path)
+    assert read() == before
+
+
+# Broken pictures and masks
+
+
+def test_a_picture_that_pillow_has_other_errors_for_is_left_out(tmp_path):
+    """A broken chunk (SyntaxError), a size that no picture has (DecompressionBombError), and one too small to use."""
+    for name in "abcd":
+        picture(tmp_path / f"{name}.png")
+    content = (tmp_path / "a.png").read_bytes()
+    broken_chunk = content[: content.index(b"IDAT") - 4] + b"\0\0\0\1" + content[content.index(b"IDAT") :]
+    (tmp_path / "a.png").write_bytes(broken_chunk)
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 20_000, 20_000, 8, 2, 0, 0, 0)
+    (tmp_path / "b.png").write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    picture(tmp_path / "c.png", size=(1, 200))
+    table(tmp_path / "viewpoints.csv", [{"image": f"{name}.png", "category": "mug", "azimuth": 0} for name in "abcd"])
+    broken = []
+    count = check_split(Folder(tmp_path), "all", broken)
+    assert count.names == {"mug/d"}
+    assert [sentence.split("'")[1] for sentence in broken] == [str(tmp_path / f"{name}.png") for name in "abc"]
+    assert "is only 1 x 200 pixels" in broken[2]
+
+
+def test_masks_are_counted_by_how_they_are_read(spair):
+    for stem, values in (("a", [0, 3, 15]), ("b", [0, 255])):
+        path = spair / f"Segmentation/bird/{stem}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.resize(np.array(values, np.uint8), (48, 64))).save(path)
+    count = check_split(SPair71k(spair), "test")
+    assert count.mask_kinds == {"class map": 1, "binary": 1} and count.masks == 2
+    Image.fromarray(np.resize(np.array([0, 15], np.uint8), (48, 64))).save(spair / "Segmentation/bird/a.png")
+    refuses(lambda: check_split(SPair71k(spair), "test"), "a.png'", "15 (person)", "'bird' is none of them")
+
+
+def test_a_crop_names_its_broken_picture(spair):
+    (pair, *_) = SPair71k(spair).pairs("test")
+    (spair / "JPEGImages/bird/a.jpg").write_bytes(b"no picture")
+    refuses(lambda: read_picture(pair.source, labels=False), str(spair / "JPEGImages/bird/a.jpg"))

@@ -44,7 +44,7 @@ def run(monkeypatch):
     """Run the command line with `match` replaced by another function."""
 
     def run(command, *flags: str) -> int:
-        monkeypatch.setattr(cli, "run_match", command)
+        monkeypatch.setattr("spherecorr.cli.match.run_match", command)
         return cli.main(["match", "a.png", "b.png", "--point", "1,1", *flags])
 
     return run

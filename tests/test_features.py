@@ -1,8 +1,11 @@
 """Joint PCA and the foreground guess, on features whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from spherecorr.features import FeatureMap, estimate_foreground, joint_pca
 from spherecorr.geometry import resize_to_fit
@@ -81,7 +84,23 @@ def test_joint_pca_with_too_few_foreground_cells_uses_all():
         np.testing.assert_array_equal(projected, expected)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in divide")  # scikit-learn's variance share of nothing
+def test_joint_pca_is_what_scikit_learn_finds_in_double_precision():
+    maps = random_maps()
+    tokens = np.concatenate([m.tokens().numpy() for m in maps]).astype(np.float64)
+    pca = PCA(3, whiten=True, svd_solver="full").fit(tokens)
+    signs = [np.sign(component[np.abs(component).argmax()]) for component in pca.components_]
+    # Single precision has seven digits; values go up to 4 and variances lie a tenth apart, which costs two of them.
+    projected = np.concatenate([p.reshape(-1, 3) for p in joint_pca(maps)])
+    np.testing.assert_allclose(projected, pca.transform(tokens) * signs, atol=1e-4)
+
+
+def test_joint_pca_takes_the_primary_features_alone():
+    first, second = random_maps()
+    with_parts = [replace(first, parts=(second,)), replace(second, parts=(first,))]
+    for projected, expected in zip(joint_pca(with_parts), joint_pca([first, second]), strict=True):
+        np.testing.assert_array_equal(projected, expected)
+
+
 def test_joint_pca_does_not_stretch_rounding_noise():
     rng = np.random.default_rng(0)
     plane = rng.normal(size=(8, 8, 2)) @ rng.normal(size=(2, 6))

@@ -24,11 +24,14 @@ print(time.perf_counter() - start)
 """
 
 
-def fetch(home: Path, endpoint: str, repository: str, filename: str, **environment: str) -> tuple[str, float]:
-    """Fetch in a process of its own, where huggingface_hub reads these settings; returns the outcome and seconds."""
+def fetch(home: Path, endpoint: str, repository: str, *arguments: str, **environment: str) -> tuple[str, float]:
+    """Fetch in a process of its own, where huggingface_hub reads these settings; returns the outcome and seconds.
+
+    The arguments are a filename and, perhaps, a revision.
+    """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     environment = {**inherited, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1", **environment}
-    command = [sys.executable, "-c", FETCH, repository, filename]
+    command = [sys.executable, "-c", FETCH, repository, *arguments]
     lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
     return lines[0], float(lines[1])
 
@@ -37,8 +40,16 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+# The files there are, and the commit that each one is of, which is also its content.
+COMMITS = {
+    "/somebody/model/resolve/main/config.json": "0" * 40,
+    "/somebody/model/resolve/v1/config.json": "1" * 40,
+    "/somebody/model/resolve/main/unet/config.json": "0" * 40,
+}
+
+
 class Hub(BaseHTTPRequestHandler):
-    """One public repository with one file, one gated repository, nothing else."""
+    """One public repository with two files, one of them in two revisions, one gated repository, nothing else."""
 
     def do_HEAD(self):
         self.answer()
@@ -50,15 +61,17 @@ class Hub(BaseHTTPRequestHandler):
         content = b"{}"
         if self.path == "/":
             self.send_response(200)
-        elif self.path == "/somebody/model/resolve/main/config.json":
+        elif self.path in COMMITS:
+            content = COMMITS[self.path].encode()
             self.send_response(200)
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.send_header("ETag", '"1"')
+            self.send_header("X-Repo-Commit", COMMITS[self.path])
+            self.send_header("ETag", f'"{COMMITS[self.path]}"')
         else:
             known = self.path.startswith("/somebody/model/")
             gated = self.path.startswith("/somebody/gated/")
+            missing = "RevisionNotFound" if "/v9/" in self.path else "EntryNotFound" if known else "RepoNotFound"
             self.send_response(403 if gated else 404)
-            self.send_header("X-Error-Code", "GatedRepo" if gated else "EntryNotFound" if known else "RepoNotFound")
+            self.send_header("X-Error-Code", "GatedRepo" if gated else missing)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command == "GET":
@@ -80,10 +93,27 @@ def playing_hub():
 def test_a_file_is_downloaded_once_and_then_needs_no_network(tmp_path):
     with playing_hub() as endpoint:
         first, _ = fetch(tmp_path, endpoint, "somebody/model", "config.json")
-    assert Path(first.removeprefix("path ")).read_text() == "{}"
+    assert Path(first.removeprefix("path ")).read_text() == "0" * 40
     again, seconds = fetch(tmp_path, endpoint, "somebody/model", "config.json")  # the server is gone
     assert again == first
     assert seconds < 2
+
+
+def test_a_revision_has_files_of_its_own_and_a_filename_may_have_folders(tmp_path):
+    with playing_hub() as endpoint:
+        for arguments in (("config.json",), ("config.json", "v1"), ("unet/config.json",)):
+            fetch(tmp_path, endpoint, "somebody/model", *arguments)
+        missing, _ = fetch(tmp_path, endpoint, "somebody/model", "config.json", "v9")
+    assert missing == "error 'somebody/model' cannot be used: it has no revision 'v9'."
+
+    def kept(*arguments: str) -> Path:  # the server is gone
+        return Path(fetch(tmp_path, endpoint, "somebody/model", *arguments)[0].removeprefix("path "))
+
+    assert kept("config.json").read_text() == "0" * 40
+    assert kept("config.json", "v1").read_text() == "1" * 40
+    assert kept("unet/config.json") == kept("config.json").parent / "unet" / "config.json"
+    outcome, _ = fetch(tmp_path, endpoint, "somebody/model", "other.json", "v1")
+    assert "run `hf download somebody/model --revision v1` beforehand" in outcome
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from spherecorr.images import ImageError, alpha_mask, load_image
+from spherecorr.images import ImageError, alpha_mask, load_image, open_picture, picture_size
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -73,6 +74,28 @@ def test_16_bit_colour_png(tmp_path):
     assert colours(load_image(tmp_path / "deep.png")) == [RED] * 2
 
 
+@pytest.mark.parametrize(
+    ("values", "grey"),
+    [
+        ((0, 128, 255), (0, 128, 255)),  # 8 bits in 32
+        ((0, 32896, 65535), (0, 128, 255)),  # 16 bits in 32
+        ((-1000, 0, 1000), (0, 128, 255)),  # neither: from the least to the largest
+        ((100_000, 150_000, 200_000), (0, 128, 255)),
+    ],
+)
+def test_32_bit_tiff_is_scaled_by_the_bits_it_uses(tmp_path, values, grey):
+    Image.fromarray(np.repeat(np.array([values], dtype=np.int32), 16, axis=0).repeat(16, axis=1)).save(
+        tmp_path / "deep.tif"
+    )
+    image = load_image(tmp_path / "deep.tif")
+    assert [image.getpixel((x, 0))[0] for x in (0, 16, 32)] == list(grey)
+
+
+def test_a_dark_16_bit_picture_stays_dark(tmp_path):
+    cv2.imwrite(str(tmp_path / "night.png"), np.full((20, 20), 255, dtype=np.uint16))
+    assert colours(load_image(tmp_path / "night.png")) == [(1, 1, 1)] * 2
+
+
 def test_float_tiff_is_scaled_from_its_own_range(tmp_path):
     values = np.full((20, 20), -1.0, dtype=np.float32)
     values[10:] = 3.0
@@ -126,6 +149,102 @@ def test_exif_orientation_gives_an_upright_picture(orientation, tmp_path):
     assert np.array_equal(np.asarray(load_image(image)), upright)
 
 
+def quarter_red() -> np.ndarray:
+    """64 x 32 in white, but red in the top-left quarter, which JPEG's blocks of 16 do not cross."""
+    picture = np.full((32, 64, 3), 255, dtype=np.uint8)
+    picture[:16, :32] = RED
+    return picture
+
+
+EXACT = {".jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}
+"""Settings that keep colours, but for JPEG's rounding."""
+
+
+def turned(path, exif: Image.Exif | bytes, **options) -> None:
+    """Save `quarter_red` as a camera held upright stores it (orientation 6)."""
+    stored = Image.fromarray(np.ascontiguousarray(quarter_red().transpose(1, 0, 2)[::-1]))
+    stored.save(path, exif=exif, **options)
+
+
+def is_upright(path) -> bool:
+    """Whether every way to open a file turns it once; JPEG rounds colours by a few levels."""
+    images = [load_image(path), load_image(load_image(path)), open_picture(path), load_image(open_picture(path))]
+    close = all(np.abs(np.asarray(image, dtype=int) - quarter_red()).max() < 8 for image in images)
+    return close and picture_size(path) == (64, 32)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.webp", "photo.tif"])
+def test_every_format_is_turned_once(name, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned(tmp_path / name, exif, **EXACT.get(name[-4:], {}))
+    assert is_upright(tmp_path / name)
+
+
+def test_a_compressed_tiff_is_turned_once(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned(tmp_path / "photo.tif", exif, compression="tiff_lzw")
+    assert is_upright(tmp_path / "photo.tif")
+
+
+def test_an_odd_tag_does_not_hide_the_orientation(tmp_path):
+    """XResolution as bytes, which Pillow reads but cannot write again."""
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHI4s", 0x011A, 7, 4, b"abc\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    turned(tmp_path / "photo.jpg", exif, **EXACT[".jpg"])
+    assert is_upright(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0no TIFF at all", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_exif_that_is_none_loses_no_picture(exif, tmp_path):
+    Image.fromarray(quarter_red()).save(tmp_path / "photo.jpg", exif=exif, **EXACT[".jpg"])
+    assert is_upright(tmp_path / "photo.jpg")
+
+
+LONG = "Long ago. " * 200_000  # 2 MB, which Pillow refuses
+
+
+def with_long_text(path, compressed: bool = True, **options) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("story", LONG, zip=compressed)
+    texts.add_text("comment", LONG, zip=compressed)
+    Image.fromarray(quarter_red()).save(path, pnginfo=texts, icc_profile=LONG.encode(), **options)
+
+
+def test_long_texts_and_profiles_lose_no_picture(tmp_path):
+    path, settings = tmp_path / "long.png", (PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
+    with_long_text(path)
+    with pytest.raises(ValueError, match="MAX_TEXT_CHUNK"):
+        Image.open(path)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(is_upright, [path] * 8))
+    assert settings == (PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
+    with pytest.raises(ValueError, match="MAX_TEXT_CHUNK"):  # for others all is as it was
+        Image.open(path)
+
+
+def test_a_long_text_behind_the_pixels_loses_no_picture(tmp_path):
+    path = tmp_path / "long.png"
+    Image.fromarray(quarter_red()).save(path)
+    text = b"comment\0\0" + zlib.compress(LONG.encode())
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    path.write_bytes(path.read_bytes()[:-12] + chunk + path.read_bytes()[-12:])
+    assert is_upright(path)
+
+
+def test_a_long_text_does_not_hide_the_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("comment", LONG, zip=True)
+    turned(tmp_path / "exif.png", exif, pnginfo=texts)
+    assert is_upright(tmp_path / "exif.png")
+    texts.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
+    turned(tmp_path / "xmp.png", b"", pnginfo=texts)
+    assert is_upright(tmp_path / "xmp.png")
+
+
 def test_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, WHITE)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
@@ -172,6 +291,34 @@ def test_broken_bytes_never_give_another_kind_of_error(tmp_path):
             except ImageError:
                 refused += 1
     assert refused > 40  # most of these really are broken
+
+
+def test_a_chunk_of_impossible_length_is_damage(tmp_path):
+    """Pillow raises SyntaxError here."""
+    path = tmp_path / "broken.png"
+    Image.fromarray(quarter_red()).save(path)
+    content = path.read_bytes()
+    place = content.index(b"IDAT") - 4
+    path.write_bytes(content[:place] + b"\0\0\0\1" + content[place + 4 :])
+    with pytest.raises(ImageError, match=r"'broken\.png' is damaged or cut off"):
+        load_image(path)
+    for read in (open_picture, picture_size):
+        with pytest.raises(ImageError, match=r"broken\.png' cannot be read as a picture \(.*\)\.$"):
+            read(path)
+
+
+def test_opening_keeps_the_mode_and_the_size(tmp_path):
+    """For masks and the like: nothing is converted and no size refused."""
+    Image.new("P", (3, 2)).save(tmp_path / "tiny.png")
+    image = open_picture(tmp_path / "tiny.png")
+    assert (image.mode, image.size, image.format) == ("P", (3, 2), "PNG")
+
+
+def test_the_whole_path_names_a_file_of_a_dataset(tmp_path):
+    for read in (open_picture, picture_size):
+        with pytest.raises(ImageError) as mistake:
+            read(tmp_path / "car" / "gone.png")
+        assert str(mistake.value).startswith(f"'{tmp_path / 'car' / 'gone.png'}' cannot be read as a picture (")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 300), (300, 15)])

@@ -91,10 +91,27 @@ def average_precision(scores, labels):
 def test_average_precision_of_separable_constant_and_spoilt_scores():
     scores, labels = np.array([0.9, 0.8, 0.2, 0.1]), np.array([1, 1, 0, 0])
     assert average_precision(scores, labels) == 1
-    assert average_precision(np.ones(4), labels) == 0.5  # chance: the share of positives
+    assert average_precision(np.ones(4), labels) == 0.5  # the share of positives
     confident_absent = average_precision(np.append(scores, 0.95), np.append(labels, 0))
     assert confident_absent == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert np.isnan(average_precision(np.ones(2), np.zeros(2, dtype=int)))
+
+
+def test_constant_similarities_get_the_share_of_positives_and_random_ones_less():
+    """200 pairs of 6 keypoints, a third of them hidden; some 12 of 144 cells are near each of the others."""
+    rng = np.random.default_rng(4)
+    framing = pad_to_square((240, 240), 240, 20)
+    kaps = []
+    for constant in (True, False):
+        parts = []
+        for _ in range(200):
+            rows = np.zeros((1, 6, 12, 12)) if constant else rng.normal(size=(1, 6, 12, 12))
+            truth = rng.uniform(60, 180, (6, 2))
+            truth[:2] = np.nan
+            parts.append(kap_list(*(part[0, 0] for part in kap_maxima(rows, framing, truth, 40.0, KapProtocol()))))
+        kaps.append(average_precision(*map(np.concatenate, zip(*parts, strict=True))))
+    assert kaps[0] == 4 / 10  # four positives and six negatives in every pair
+    assert kaps[1] < kaps[0]
 
 
 def test_average_precision_is_scikit_learns_on_lists_with_ties():

@@ -9,15 +9,18 @@ from torch.nn.functional import normalize
 from spherecorr.sphere.losses import (
     background_loss,
     camera_directions,
+    equivariance_loss,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
+    sample_cells,
     sample_triplets,
     surface_loss,
     view_cosines,
     viewpoint_loss,
     visibility_loss,
 )
+from spherecorr.sphere.surface import SURFACES, Plane
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
 TRIPLET, PRESENT = torch.tensor([[[0, 1, 2]]]), torch.tensor([True])
@@ -127,6 +130,20 @@ def test_orientation_of_a_right_angle_by_hand():
     assert orientation_loss(sphere, places, TRIPLET.flip(-1)[..., [2, 0, 1]], PRESENT) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_plane_that_is_the_picture_has_no_loss_and_its_mirror_image_has():
+    """Points where the patches are, x right and y up: nearer patches are nearer, and left turns stay left turns."""
+    _, places, mask = disc()
+    triplets, present = sample_triplets(mask, 4000, torch.Generator().manual_seed(0))
+    plane = torch.stack([places[:, 1], -places[:, 0]], dim=-1)[None]
+    flipped = plane * torch.tensor([-1, 1])
+    given = places, triplets, present
+    distances = [relative_distance_loss(p, *given, 0.0, Plane()) for p in (plane, flipped, 0 * plane)]
+    assert distances == pytest.approx([0, 0, 0], abs=1e-9)  # no margin; with one, of points that are one, all of it
+    assert relative_distance_loss(0 * plane, *given, surface=Plane()) == pytest.approx(0.5)
+    sines = [orientation_loss(p, *given, surface=Plane()) for p in (plane, flipped)]
+    assert sines[0] < 0.05 and sines[1] > 3.0
+
+
 def test_orientation_leaves_flat_and_repeated_triplets_out():
     sphere = normalize(torch.randn(1, 3, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     in_a_row = torch.tensor([(0.0, 0.0), (0.0, 1.0), (0.0, 2.0)])
@@ -147,6 +164,29 @@ def test_background_counts_only_what_is_not_the_object():
     assert background_loss(sphere, torch.tensor([[False, True, True]]), below) == pytest.approx(0.5)
     assert background_loss(sphere, torch.tensor([[True, False, False]]), below) == pytest.approx(2)
     assert background_loss(sphere, ~ALL, below) == 0
+
+
+def test_cells_are_sampled_between_their_centres():
+    """A grid of 3 columns and 2 rows whose values are their own grid coordinates."""
+    row, column = torch.meshgrid(torch.arange(2) + 0.5, torch.arange(3) + 0.5, indexing="ij")
+    values = torch.stack([column, row], dim=-1).reshape(1, 6, 2)
+    mask = torch.tensor([[True, True, False, True, True, True]])
+    warp = torch.tensor([[[0.5, 0.5], [1.2, 1.3], [1.5, 0.9], [1.6, 0.9], [2.5, 1.5], [math.nan, math.nan], [0.4, 1]]])
+    sampled, counts = sample_cells(values, mask, warp, (3, 2))
+    assert counts.tolist() == [[True, True, True, False, True, False, False]]  # the last lies beyond the outer centres
+    torch.testing.assert_close(sampled[counts], warp[counts])
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_equivariance_by_hand(name):
+    surface = SURFACES[name]
+    points = torch.eye(3, surface.dim)[None]
+    assert equivariance_loss(points, points, ALL, surface) == 0
+    # Two of three patches have changed places: half the squared distance between their points is 1 each.
+    swapped = points[:, [1, 0, 2]]
+    assert equivariance_loss(points, swapped, ALL, surface) == pytest.approx(2 / 3)
+    assert equivariance_loss(points, swapped, torch.tensor([[False, False, True]]), surface) == 0
+    assert equivariance_loss(points, swapped, ~ALL, surface) == 0
 
 
 def test_triplets_come_from_the_foreground_and_from_the_seed():
@@ -179,12 +219,13 @@ def test_every_loss_is_finite_with_finite_gradients_where_little_is_left(kind):
         surface_loss(sphere, sphere.detach().roll(1, 1), mask),
         background_loss(sphere, mask, torch.tensor([0, 0, -1.0])),
         visibility_loss(sphere, mask, torch.tensor([0, 0, 1.0]).expand(len(sphere), 3)),
+        equivariance_loss(sphere, sphere.roll(1, 1), mask),
     ]
     total = sum(losses)
     total.backward()
     assert math.isfinite(total.item()) and raw.grad.isfinite().all()
     if kind == "empty mask":
-        assert [loss.item() for loss in losses] == [0.0] * 7
+        assert [loss.item() for loss in losses] == [0.0] * 8
 
 
 def test_cameras_stand_where_azimuth_and_elevation_say():

@@ -1,9 +1,16 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
+from timm.models import vision_transformer
+from torch import nn
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import resize_to_fit
 from spherecorr.identity import FeatureSource
+from spherecorr.sphere.block import Block
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError, encode_positions, frame_positions
 from spherecorr.sphere.settings import SphereSettings
 
@@ -31,7 +38,7 @@ def test_the_papers_mapper_has_2_069_763_parameters():
 def test_width_is_half_the_features_and_heads_have_64_channels(dim, width, heads):
     sized = SphereMapper(SphereSettings(feature_dim=dim))
     assert sized.embed.out_features == width
-    assert sized.blocks[0].attn.num_heads == heads
+    assert sized.blocks[0].attn.heads == heads
 
 
 @pytest.mark.parametrize("settings", [{}, {"positions": "frame"}, {"width": 24, "depth": 2}])
@@ -40,6 +47,39 @@ def test_points_lie_on_the_unit_sphere_one_for_each_cell(settings):
     points = mapper(**settings).sphere_map(given).points
     assert points.shape == (3, *given.features.shape[1:])
     torch.testing.assert_close(points.norm(dim=0), torch.ones(points.shape[1:]))
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_a_block_is_timms_block_with_the_same_weights(heads):
+    torch.manual_seed(0)
+    theirs = vision_transformer.Block(24, heads, norm_layer=partial(nn.LayerNorm, eps=1e-5))
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    block = Block(24, heads)
+    block.load_state_dict(theirs.state_dict())
+    tokens = torch.randn(2, 11, 24)
+    torch.testing.assert_close(block(tokens), theirs(tokens), atol=1e-6, rtol=1e-6)
+    torch.manual_seed(1)
+    drawn = Block(24, heads).state_dict()
+    torch.manual_seed(1)
+    for name, value in vision_transformer.Block(24, heads).state_dict().items():  # the same seed, the same beginning
+        assert torch.equal(drawn[name], value), name
+
+
+def test_a_plane_has_two_coordinates():
+    given = features()
+    points = mapper(surface="plane").sphere_map(given).points
+    assert points.shape == (2, *given.features.shape[1:])
+    assert points.abs().max() <= 1 and points.std() > 0
+    with pytest.raises(SpherecorrError, match="A mapper's surface is 'sphere' or 'plane'; got 'cube'"):
+        SphereSettings(16, surface="cube")
+    with pytest.raises(SpherecorrError, match="Only a sphere has a place below the object"):
+        SphereSettings(16, surface="plane", background="below")
+
+
+def test_a_mapper_that_sees_positions_asks_for_them():
+    with pytest.raises(ValueError, match="give it the patches' positions"):
+        mapper(positions="frame")(torch.zeros(1, 4, 16))
 
 
 def test_cells_keep_their_place():
@@ -106,6 +146,24 @@ def test_encoded_positions_hold_half_turns():
 def test_other_features_are_refused_in_one_sentence(other, words):
     with pytest.raises(SphereMismatchError, match=words):
         mapper(source=SOURCE).sphere_map(features(source=other))
+
+
+def test_a_backbone_is_what_its_weights_are():
+    """Where both digests are known; else its name decides."""
+    trained = replace(SOURCE, weights="0123")
+    taught = mapper(source=trained)
+    taught.check(trained)
+    taught.check(replace(trained, backbone="local-dir:/elsewhere/tiny"))
+    taught.check(SOURCE)
+    mapper(source=SOURCE).check(trained)
+    with pytest.raises(SphereMismatchError, match="on other weights of backbone 'tiny': their digest was 0123, that"):
+        taught.check(replace(trained, weights="4567"))
+    with pytest.raises(SphereMismatchError, match="was trained on backbone 'tiny', not on 'other'"):
+        taught.check(replace(trained, backbone="other", weights="4567"))
+    with pytest.raises(SphereMismatchError, match="was trained on backbone 'tiny', not on 'other'"):
+        taught.check(replace(SOURCE, backbone="other"))
+    with pytest.raises(SphereMismatchError, match="it wants layer 1, norm False"):
+        taught.check(replace(trained, layer=0))
 
 
 def test_a_mapper_of_unknown_source_takes_any_features_of_its_size():

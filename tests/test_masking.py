@@ -185,7 +185,7 @@ def test_a_full_disk_loses_nothing(photos, tmp_path):
 
 def test_the_command_and_what_readers_see(photos, tmp_path, monkeypatch, capsys):
     out = tmp_path.parent / f"{tmp_path.name}-masks"
-    monkeypatch.setattr("spherecorr.masking.load_detector", lambda device: Detector())
+    monkeypatch.setattr("spherecorr.pipelines.masks.load_detector", lambda device: Detector())
     command = ["data", "masks", "folder", str(tmp_path), "--out", str(out)]
     assert main(command) == 0
     assert "1 masks detected, 1 the dataset's own, 1 images without a mask" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Distillation of a small backbone, on a tiny teacher and a student of two blocks."""
 
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import timm
 import torch
 from PIL import Image
 
-from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.backbones import load_backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.errors import SpherecorrError
 from spherecorr.images import ImageError
 from spherecorr.training.pretrain_settings import PretrainSettings
@@ -35,7 +37,9 @@ WIDTH = 192  # of the student
 def teacher():
     torch.manual_seed(0)
     shape = {"depth": 4, "embed_dim": 128, "num_heads": 2, "img_size": 64, "num_classes": 0}
-    return Backbone(timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True), "teacher", device="cpu")
+    return VitBackbone(
+        timm.create_model("vit_tiny_patch16_224", **shape, dynamic_img_size=True), "teacher", device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,16 @@ def test_the_student_learns(trained):
     assert not student.training
 
 
+def test_the_global_random_generators_are_left_alone(targets):
+    def states():
+        return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    torch.manual_seed(5)
+    before = states()
+    distil(make_student(SETTINGS), targets, SETTINGS, lambda _: None)
+    assert states() == before
+
+
 def test_the_seed_decides_everything(targets):
     seeds = [replace(SETTINGS, seed=seed) for seed in (3, 3, 4)]
     first, again, other = (distil(make_student(one), targets, one).state_dict() for one in seeds)
@@ -126,7 +140,7 @@ def alike():
         dynamic_img_size=True,
         pretrained_cfg_overlay=IMAGENET,
     )
-    return Backbone(model, "alike", device="cpu", layer=1)
+    return VitBackbone(model, "alike", device="cpu", layer=1)
 
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

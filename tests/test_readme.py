@@ -138,3 +138,19 @@ def test_the_space_runs_a_gradio_that_requirements_allow():
 def test_links_into_the_repository_lead_somewhere():
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT) + re.findall(r"`((?:spherecorr|tests)/[\w/.]+)`", TEXT)
     assert {target for target in targets if not (ROOT / target).exists()} == set()
+
+
+@pytest.mark.parametrize("page", ["benchmarks/README.md", "experiments/README.md", "checkpoints/mini-sphere/README.md"])
+def test_other_pages_name_files_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = {(ROOT / page).parent / target for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text)}
+    scripts = {ROOT / path for path in re.findall(r"(?:benchmarks|experiments|docs)/\w+\.py", text)}
+    rows = {(ROOT / page).parent / name for name in re.findall(r"^\| `(\w+\.py)`", text, flags=re.MULTILINE)}
+    assert links and {path for path in links | scripts | rows if not path.exists()} == set()
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "experiments", "docs"])
+def test_scripts_say_how_to_run_them(folder):
+    shared = {"literal_metrics.py", "held_out.py"}  # no scripts: others import them
+    for path in (ROOT / folder).glob("*.py"):
+        assert path.name in shared or f"python {folder}/{path.name}" in path.read_text(encoding="utf-8"), path

@@ -1,17 +1,51 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import timm
 import torch
 
-from spherecorr.backbones import BACKBONES, weights_available
-from spherecorr.backbones.registry import resolutions
+from spherecorr.backbones import (
+    BACKBONES,
+    AdapterSpec,
+    BackboneError,
+    DiffusionSpec,
+    FusionSpec,
+    TimmSpec,
+    availability,
+    find,
+    load_backbone,
+    weights_available,
+)
+from spherecorr.backbones.registry import HubFiles, members, resolutions
+from spherecorr.backbones.weights import fetch
 from spherecorr.shipped import shipped_folder
 
-DOWNLOADED = [info for info in BACKBONES.values() if not info.shipped]
-SHIPPED = [info for info in BACKBONES.values() if info.shipped]
+TIMM = [spec for spec in BACKBONES.values() if isinstance(spec, TimmSpec)]
+DOWNLOADED = [spec for spec in TIMM if not spec.shipped]
+SHIPPED = [spec for spec in TIMM if spec.shipped]
+DIFFUSION = DiffusionSpec(
+    "tiny-sd",
+    "tiny diffusion",
+    "somebody/sd",
+    ("unet/config.json", "unet/model.fp16.safetensors"),
+    parameters=10,
+    dim=32,
+    patch=16,
+    licence="OpenRAIL-M",
+    resolutions={"fast": 512, "balanced": 768, "fine": 960},
+    revision="v1",
+)
+ADAPTER = AdapterSpec("refined-s", "refined", "dinov2-s", "somebody/adapter", "best.pth", 128, "CC0-1.0")
+
+
+@pytest.fixture
+def more_backbones(monkeypatch):
+    for spec in (DIFFUSION, ADAPTER, FusionSpec("pair", "The pair", ("tiny-sd", "dinov2-s"))):
+        monkeypatch.setitem(BACKBONES, spec.name, spec)
 
 
 @pytest.mark.parametrize("info", DOWNLOADED, ids=lambda info: info.name)
@@ -58,3 +92,117 @@ def test_the_list_and_the_look_for_weights_import_no_torch():
         "[weights_available(name) for name in BACKBONES]; print('torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
+
+
+def test_names_joined_by_plus_are_a_fusion():
+    spec = find("mini+dinov2-s")
+    assert isinstance(spec, FusionSpec)
+    assert (spec.name, spec.parts, spec.title) == ("mini+dinov2-s", ("mini", "dinov2-s"), "mini + DINOv2 ViT-S/14")
+    assert (spec.patch, spec.dim, spec.resolutions) == (16, 192, resolutions(16))  # a sphere reads mini
+    assert spec.parameters == pytest.approx(3.9 + 22.1)
+    assert spec.licence == "Apache-2.0"
+    assert find("dinov2-s+dinov3-s").licence == "Apache-2.0, DINOv3 License"
+    assert spec.repository == "timm/vit_small_patch14_dinov2.lvd142m"
+
+
+@pytest.mark.parametrize("name", ["mini+", "+", "mini+unheard-of", "local-dir:/data/mini+mini", "hf-hub:a/mini+mini"])
+def test_other_names_with_a_plus_are_no_fusion(name):
+    assert find(name) is None
+
+
+def test_an_unknown_part_is_named():
+    with pytest.raises(BackboneError, match=r"no backbone 'mini\+dinov2': 'dinov2' is none of those .*dinov2-s"):
+        load_backbone("mini+dinov2")
+
+
+def test_a_timm_id_is_the_backbone_of_the_list():
+    assert find("vit_small_patch14_dinov2.lvd142m") is BACKBONES["dinov2-s"]
+    assert find("vit_small_patch14_dinov2.lvd142m+mini").parts == ("dinov2-s", "mini")
+
+
+def test_every_kind_says_what_a_menu_shows(more_backbones):
+    for spec in (*BACKBONES.values(), find("mini+refined-s")):
+        assert spec.title and spec.licence and spec.parameters > 0 and spec.patch > 0 and spec.dim > 0
+        assert set(spec.resolutions) == {"fast", "balanced", "fine"}
+        assert spec.repository or spec.shipped
+        assert isinstance(spec.note, str)
+    assert (BACKBONES["refined-s"].patch, BACKBONES["refined-s"].parameters) == (14, 22.1)
+
+
+def test_what_must_be_there_first_comes_first(more_backbones):
+    names = [member.name for member in members(find("pair+refined-s"))]
+    assert names == ["tiny-sd", "dinov2-s", "dinov2-s", "refined-s"]
+    assert DIFFUSION.files == (HubFiles("somebody/sd", DIFFUSION.filenames, "v1"),)
+    assert BACKBONES["mini"].files == ()
+
+
+def put_into_cache(files: HubFiles) -> None:
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{files.repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / (files.revision or "main")).write_text("0" * 40)
+    for filename in files.filenames:
+        path = folder / "snapshots" / ("0" * 40) / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+
+
+def test_availability_says_what_a_download_means(more_backbones, empty_cache):
+    mini = availability("mini")
+    assert (mini.here, mini.megabytes, mini.licence, mini.missing) == (True, None, "Apache-2.0", ())
+    assert mini.note == BACKBONES["mini"].note
+
+    absent = availability("dinov2-s")
+    assert (absent.here, absent.licence) == (False, "Apache-2.0")
+    assert absent.missing == ("timm/vit_small_patch14_dinov2.lvd142m/model.safetensors",)
+    assert absent.megabytes == pytest.approx(88.4)  # 22.1 million numbers of four bytes
+    assert availability("mini+dinov2-s").megabytes == absent.megabytes
+
+    pair = availability("pair")
+    assert pair.missing == (
+        "somebody/sd/unet/config.json",
+        "somebody/sd/unet/model.fp16.safetensors",
+        "timm/vit_small_patch14_dinov2.lvd142m/model.safetensors",
+    )
+    assert pair.megabytes == pytest.approx(2 * 10 + 88.4)  # fp16 has two bytes
+
+
+def test_what_is_in_the_cache_needs_no_download(more_backbones, empty_cache):
+    put_into_cache(DIFFUSION.files[0])
+    put_into_cache(BACKBONES["dinov2-s"].files[0])
+    assert availability("pair").here
+    assert [path.name for path in fetch("tiny-sd")] == ["config.json", "model.fp16.safetensors"]
+    # The refinement alone is missing, and small.
+    assert availability("refined-s").missing == ("somebody/adapter/best.pth",)
+    assert availability("refined-s").megabytes is None
+    with pytest.raises(BackboneError, match="'refined-s' cannot be loaded: 'somebody/adapter' is not on this machine"):
+        fetch("refined-s")
+
+
+def test_files_of_another_revision_are_not_taken(more_backbones, empty_cache):
+    put_into_cache(replace(DIFFUSION.files[0], revision="v2"))
+    assert len(availability("tiny-sd").missing) == 2
+
+
+def test_availability_of_names_that_are_not_in_the_list(tmp_path, empty_cache):
+    timms = availability("vit_tiny_patch16_224.augreg_in21k_ft_in1k")
+    assert (timms.here, timms.licence, timms.megabytes) == (False, "apache-2.0", None)
+    folder = availability(f"local-dir:{tmp_path}")
+    assert folder.missing == (f"{tmp_path}/config.json", f"{tmp_path}/model.safetensors")
+    assert folder.licence is None
+    with pytest.raises(BackboneError, match="There is no backbone 'dinov2b'"):
+        availability("dinov2b")
+
+
+@pytest.mark.parametrize("name", ["tiny-sd", "refined-s"])
+def test_what_is_no_vit_has_no_layers_to_choose(more_backbones, name):
+    with pytest.raises(BackboneError, match=f"'{name}' is no ViT: layer, norm and position"):
+        load_backbone(name, layer=3)

@@ -177,6 +177,47 @@ def test_photographs_serve_as_backgrounds(tmp_path):
     render_dataset(tmp_path / "out", replace(settings, count=4, pairs=1), processes=1)
 
 
+def backgrounds_of(photo) -> list[np.ndarray]:
+    """The pictures of twelve renders, about half of which stand before the photograph."""
+    settings = replace(SETTINGS, backgrounds=str(photo.parent))
+    return [render_object(OBJECTS, "dog", [0, 0, index], settings, [str(photo)]).image for index in range(12)]
+
+
+def test_a_photograph_is_one_picture_however_it_is_stored(tmp_path):
+    """As 8-bit RGB, as 16-bit grey, turned by EXIF, and with a palette."""
+    grey = np.random.default_rng(0).integers(0, 256, (50, 80), dtype=np.uint8)
+    plain = Image.fromarray(grey).convert("RGB")
+    plain.save(tmp_path / "plain.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    turn = Image.Exif()
+    turn[274] = 6  # to be shown turned a quarter to the right
+    plain.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=turn)
+    plain.quantize(256, dither=Image.Dither.NONE).save(tmp_path / "palette.png")
+    expected = backgrounds_of(tmp_path / "plain.png")
+    for name in ("deep", "turned", "palette"):
+        np.testing.assert_array_equal(backgrounds_of(tmp_path / f"{name}.png"), expected, err_msg=name)
+
+
+def test_a_broken_photograph_is_named(tmp_path):
+    Image.new("RGB", (80, 50), "red").save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:300])
+    with pytest.raises(SpherecorrError, match=r"cut\.jpg"):
+        backgrounds_of(tmp_path / "cut.jpg")
+
+
+def test_companions_of_photographs_change_nothing(tmp_path):
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for name, colour in (("a.jpg", "red"), ("sub/b.jpg", "blue")):
+        Image.new("RGB", (80, 50), colour).save(tmp_path / "photos" / name)
+    settings = replace(SETTINGS, backgrounds=str(tmp_path / "photos"))
+    render_dataset(tmp_path / "clean", settings, processes=1)
+    for name in ("._a.jpg", "sub/._b.jpg", "__MACOSX/a.jpg", ".ipynb_checkpoints/a-checkpoint.jpg", "Thumbs.db"):
+        (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"no picture")
+    render_dataset(tmp_path / "cluttered", settings, processes=1)
+    assert files(tmp_path / "cluttered") == files(tmp_path / "clean")
+
+
 def test_supersampling_smooths_and_keeps_the_labels_in_place(tmp_path):
     """At two rays a pixel each way, the labels are those of a picture of twice the size, scaled down."""
     settings = replace(SETTINGS, supersample=2, count=2, pairs=1, categories=("dog",))

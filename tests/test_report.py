@@ -33,7 +33,8 @@ def by_hand(pairs: dict[str, tuple], **changes) -> KeypointTable:
         "thresholds": (0.1,),
         "sides": "box",
         "fusion": "cosine",
-        "padding": "lowest",
+        "candidates": "content",
+        "soft_window": None,
         "pair_ids": tuple(pairs),
         "pair_categories": tuple(category for category, _ in pairs.values()),
         "pair_attributes": ({},) * len(pairs),
@@ -70,7 +71,7 @@ def random_table():
         present=present,
         geometry_aware=present & (generator.random(240) < 0.5),
         error=generator.gamma(2, 8, (3, 240)) + missing,
-        mirrored_error=generator.gamma(2, 20, (3, 240)) + missing + np.where(generator.random(240) < 0.5, 0, NAN),
+        mirrored_error=generator.gamma(2, 20, (3, 240)) + np.where(generator.random(240) < 0.5, 0, NAN),
         nearest_own=generator.random((3, 240)) < 0.9,
         kap_positive=generator.random((3, 1, 2, 240)).round(1) + missing,  # rounded, so that many scores are equal
         kap_negative=generator.random((3, 1, 2, 240)).round(1),
@@ -123,8 +124,25 @@ def test_the_other_shares():
     report = summarise(table, resamples=0)
     assert report.value("PCK-dagger", "raw") == 1 / 4  # the second is nearer to another keypoint
     assert report.value("geometry-aware PCK", "raw") == 1 / 2
-    assert report.value("symmetric mistakes", "raw") == pytest.approx(1 / 3)  # three have a twin in sight
+    assert report.value("symmetric mistakes", "raw") == pytest.approx(1 / 3)  # three have a mirrored keypoint in sight
     assert report.find(metric="symmetric mistakes")[0].count == 3
+
+
+def test_decoys_are_hidden_keypoints_matched_to_their_mirrored_keypoint():
+    """Hidden: the first three, of which two have a mirrored keypoint in sight; the last is a symmetric mistake."""
+    mirrored = np.array([[3.0, 30.0, NAN, 3.0]])
+    report = summarise(by_hand({"a": ("car", (NAN, NAN, NAN, 50))}, mirrored_error=mirrored), resamples=0)
+    for metric, value, count in (("decoys", 1 / 2, 2), ("symmetric mistakes", 1, 1)):
+        (score,) = report.find(metric=metric, over="car")
+        assert (score.value, score.count) == (value, count)
+    text = report.table()
+    assert "decoys raw" in text and "decoys: of the keypoints that the target hides" in text
+
+
+def test_a_decoy_at_the_very_threshold():
+    table = by_hand({"a": ("car", (NAN, 0))}, mirrored_error=np.array([[10.0, NAN]]))
+    assert summarise(table, resamples=0).value("decoys", "raw") == 0
+    assert summarise(table, inclusive=True, resamples=0).value("decoys", "raw") == 1
 
 
 def test_a_match_near_both_is_no_symmetric_mistake():
@@ -135,9 +153,10 @@ def test_a_match_near_both_is_no_symmetric_mistake():
 def test_kap_of_scores_that_tell_all_is_1_and_confident_absent_keypoints_lower_it():
     table = by_hand(PAIRS)
     report = summarise(table, resamples=0)
-    assert all(figure.value == 1 for figure in report.find(metric="KAP"))
+    assert all(score.value == 1 for score in report.find(metric="KAP"))
     (car,) = report.find(metric="KAP", over="car")
-    assert (car.count, car.negatives, car.chance) == (3, 4, 3 / 7)
+    assert (car.count, car.negatives, car.positive_share) == (3, 4, 3 / 7)
+    assert "5 positives of 11 (share 45.5)" in report.table()
     confident = table.kap_negative.copy()
     confident[..., 2] = 0.95  # the keypoint that the target lacks
     fooled = summarise(replace(table, kap_negative=confident), resamples=0)
@@ -158,7 +177,7 @@ def test_kap_is_scikit_learns_average_precision(random_table):
         assert report.value("KAP", "sphere", f"kind{kind}") == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_resample_is_the_figure_of_the_pairs_drawn(random_table):
+def test_a_resample_is_the_score_of_the_pairs_drawn(random_table):
     """Counting a pair twice is the same as having it twice."""
     categories = np.arange(40) % 3
     weights = resample(categories, 1, seed=4)
@@ -186,23 +205,42 @@ def test_resamples_keep_the_categories_sizes():
     assert (weights == resample(categories, 50, seed=0)).all() and (weights != resample(categories, 50, seed=1)).any()
 
 
-def test_intervals_hold_the_figures_and_differences_their_own(random_table):
+def test_intervals_hold_the_scores_and_differences_their_own(random_table):
     report = summarise(random_table, resamples=200)
-    for figure in report.find(threshold=0.1):
-        assert figure.low <= figure.value <= figure.high
+    for score in report.find(threshold=0.1):
+        assert score.low <= score.value <= score.high
     raw, fused, gain = (report.value("PCK", name) for name in ("raw", "fused", "fused - raw"))
     assert gain == pytest.approx(fused - raw)
     # Pairs that are all alike leave nothing to chance.
     same = summarise(by_hand({name: ("car", (0, 20)) for name in "abcd"}), resamples=50)
-    (figure,) = same.find(metric="PCK", over="pooled")
-    assert figure.low == figure.value == figure.high == 0.5
+    (score,) = same.find(metric="PCK", over="pooled")
+    assert score.low == score.value == score.high == 0.5
+
+
+def test_one_pair_drawn_again_and_again_has_no_interval():
+    """The car has two pairs and the cup one; of decoys, each has one pair that counts."""
+    mirrored = np.array([[NAN, NAN, 5, NAN, NAN, 5]])
+    table = by_hand({"a": ("car", (0, 20, NAN)), "b": ("car", (0,)), "c": ("cup", (20, NAN))}, mirrored_error=mirrored)
+    report = summarise(table, resamples=20)
+    for metric in ("PCK", "KAP"):
+        has = {score.over: np.isfinite([score.low, score.high]).all() for score in report.find(metric=metric)}
+        assert has == {**dict.fromkeys(AVERAGES, True), "car": True, "cup": False}
+    assert all(np.isnan(score.low) and score.value == 1 for score in report.find(metric="decoys"))
+    assert next(line for line in report.table().splitlines() if line.startswith("decoys@0.1")).split()[2:] == [
+        "100.0", "[-]", "2",
+    ]  # fmt: skip
+
+    alone = summarise(table.select(np.array([0, 2])), resamples=20)  # every category has one pair
+    assert not any(np.isfinite([score.low, score.high]).any() for score in alone.scores)
+    asked_for_none = summarise(table, resamples=0).table()
+    assert "[-]" not in asked_for_none.split("Averages")[1]
 
 
 def test_the_interval_is_as_wide_as_theory_says():
     """One keypoint per pair, half of them right: the standard error is sqrt(0.25 / n)."""
     report = summarise(by_hand({str(i): ("car", (20 * (i % 2),)) for i in range(400)}), resamples=2000)
-    (figure,) = report.find(metric="PCK", over="pooled")
-    assert figure.high - figure.low == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)  # of 2000 draws, within 10 %
+    (score,) = report.find(metric="PCK", over="pooled")
+    assert score.high - score.low == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)  # of 2000 draws, within 10 %
 
 
 def test_nothing_in_sight_is_undefined_and_no_error(tmp_path):
@@ -217,12 +255,15 @@ def test_nothing_in_sight_is_undefined_and_no_error(tmp_path):
         summarise(by_hand({"a": ("car", ())}))
 
 
-def test_difficulties_are_figures_of_their_pairs(random_table):
+def test_difficulties_are_scores_of_their_pairs(random_table):
     report = summarise(random_table, resamples=0)
     for value in (0, 1):
         part = summarise(random_table.select(np.arange(40) % 2 == value), resamples=0)
-        (figure,) = report.find(metric="PCK", group="truncation", over=str(value), similarity="fused", threshold=0.05)
-        assert figure.value == pytest.approx(part.value("PCK", "fused", threshold=0.05))
+        for metric in ("PCK", "symmetric mistakes", "decoys"):
+            wanted = {"metric": metric, "similarity": "fused", "threshold": 0.05}
+            (score,) = report.find(group="truncation", over=str(value), **wanted)
+            (alone,) = part.find(over="pooled", **wanted)
+            assert (score.value, score.count) == (pytest.approx(alone.value), alone.count) and alone.count > 0
     assert {group for group, _ in report.difficulties} == {"truncation"}
 
 
@@ -249,20 +290,31 @@ def test_a_long_curve_is_thinned_between_its_ends():
     assert len(recall) <= 50 and recall[-1] == 1 and precision[-1] == 0.5 and (np.diff(recall) > 0).all()
 
 
-def test_files_hold_every_figure(random_table, tmp_path):
+def test_files_hold_every_score(random_table, tmp_path):
     report = summarise(random_table, resamples=20, settings={"dataset": "by hand", "left out": {"count": 2}})
     report.save(tmp_path / "new")
     document = json.loads((tmp_path / "new" / "report.json").read_text())
     assert document["settings"]["dataset"] == "by hand" and document["settings"]["fusion"] == "cosine"
     rows = list(csv.DictReader((tmp_path / "new" / "report.csv").open()))
-    assert len(rows) == len(document["figures"]) == len(report.figures)
-    for row, figure in zip(rows, report.figures, strict=True):
+    assert len(rows) == len(document["scores"]) == len(report.scores)
+    for row, score in zip(rows, report.scores, strict=True):
         assert (row["metric"], row["over"], float(row["value"])) == (
-            figure.metric, figure.over, pytest.approx(figure.value, abs=1e-6),
+            score.metric, score.over, pytest.approx(score.value, abs=1e-6),
         )  # fmt: skip
+    assert {"symmetric mistakes", "decoys"} < {row["metric"] for row in rows}
     markdown = (tmp_path / "new" / "report.md").read_text()
     assert "- left out: count 2" in markdown and "- correct if: error < threshold" in markdown
     assert f"| kind0 | {report.find(metric='PCK', over='kind0')[0].count} |" in markdown
+
+
+def test_a_report_is_shown_in_two_lines(random_table):
+    report = summarise(random_table, resamples=0, settings={"checksum": "x" * 1000})
+    first, second = repr(report).splitlines()
+    counts = f"40 pairs, {report.settings['keypoints']} keypoints, 3 categories"
+    assert first == f"Report({counts}; similarities raw, sphere, fused;"
+    for metric, over in (("PCK", "pooled"), ("KAP", "macro")):
+        values = ", ".join(percent(report.value(metric, name, over)) for name in report.similarities)
+        assert f"{metric}@0.1 {over} {values}" in second
 
 
 def test_the_printed_table_is_in_percent(random_table):
@@ -273,7 +325,7 @@ def test_the_printed_table_is_in_percent(random_table):
     assert "PCK@0.05" not in text
 
 
-def test_a_figure_that_is_not_there_is_named(random_table):
+def test_a_score_that_is_not_there_is_named(random_table):
     report = summarise(random_table, resamples=0)
     with pytest.raises(ReportError, match=r"The report has no PCK of 'fused' over 'kind9' at 0\.1"):
         report.value("PCK", "fused", "kind9")

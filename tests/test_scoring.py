@@ -7,6 +7,7 @@ import literal_metrics as literal
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import read_symmetry
@@ -14,7 +15,9 @@ from spherecorr.evaluation.scoring import ScoringError, score_pairs
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import pad_to_square
 from spherecorr.identity import FeatureSource
-from spherecorr.matching import View, match_views
+from spherecorr.matching.match import match_images
+from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.metrics import KAP_PROTOCOLS
 
 SOURCE = FeatureSource("by-hand", 6, 10, 0)
@@ -70,7 +73,7 @@ def test_the_padding_that_looks_like_every_part_is_never_matched():
 
 def test_padding_that_counts_is_matched_like_the_picture():
     """As the public evaluations do: its first cell lies 20 pixels above the strip, 40 to the left of the tail."""
-    errors = scored({**OWN, "tail": None}, padding="counted").error
+    errors = scored({**OWN, "tail": None}, settings=MatchSettings(candidates="all")).error
     assert errors[0].tolist() == [0, 0, 0, pytest.approx(np.hypot(40, 20))]
 
 
@@ -177,9 +180,9 @@ def test_matches_are_those_of_the_app():
     pairs, features, spheres = random_pairs(1)
     table = score_pairs(pairs, features, spheres, [0, 0.4, 1])
     for number, pair in enumerate(pairs):
-        views = (View(features[image.id], spheres[image.id]) for image in (pair.source, pair.target))
+        images = (ImageFeatures(features[image.id], spheres[image.id]) for image in (pair.source, pair.target))
         points = [point for point in pair.source.keypoints.values() if point]
-        result = match_views(*views, points, alpha=0.4)
+        result = match_images(*images, points, MatchSettings(0.4))
         names = [name for name, point in pair.source.keypoints.items() if point]
         truth = np.array([pair.target.keypoints[name] or (np.nan, np.nan) for name in names])
         for a, ranked in enumerate((result.raw, result.fused, result.sphere)):
@@ -216,14 +219,16 @@ def test_scaling_a_target_scales_its_errors_and_nothing_else():
     assert np.array_equal(larger.kap_negative, plain.kap_negative, equal_nan=True)
 
 
-def test_l2_is_the_negated_distance_of_features_and_of_sphere_points():
+def test_l2_is_the_negated_distance_of_unit_features_and_of_sphere_points():
     pairs, features, spheres = random_pairs(4, images=2)
     pair = next(pair for pair in pairs if any(pair.source.keypoints.values()))
-    table = score_pairs([pair], features, spheres, [0, 0.3, 1], fusion="l2", thresholds=[1e-6], protocols=["corrected"])
+    options = {"settings": MatchSettings(fusion="l2"), "thresholds": [1e-6], "protocols": ["corrected"]}
+    table = score_pairs([pair], features, spheres, [0, 0.3, 1], **options)
     one, other = features[pair.source.id], features[pair.target.id]
     for row, name in enumerate(table.keypoint):
         column, line = one.framing.to_cell(np.array(pair.source.keypoints[name]))
-        raw = -(other.features.float() - one.features.float()[:, line, column, None, None]).norm(dim=0)
+        unit, query = (normalize(values.float(), dim=0) for values in (other.features, one.features[:, line, column]))
+        raw = -(unit - query[:, None, None]).norm(dim=0)
         points = [spheres[image.id].points for image in (pair.source, pair.target)]
         ball = -(points[1] - points[0][:, line, column, None, None]).norm(dim=0)
         for a, alpha in enumerate((0, 0.3, 1)):

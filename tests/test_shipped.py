@@ -8,7 +8,7 @@ from PIL import Image
 
 from spherecorr.backbones import load_backbone
 from spherecorr.data.records import mirrored_name
-from spherecorr.matching import View, match_views
+from spherecorr.matching.match import match
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import load_sphere
@@ -32,13 +32,9 @@ def results(example, backbone, sphere):
     twins = np.array([twin or (np.nan, np.nan) for twin in twins])
     box = example["target_box"]
     threshold = 0.1 * max(box[2] - box[0], box[3] - box[1])
-    views = []
-    for side in ("source", "target"):  # as the app matches: within the foreground
-        features = backbone(folder / example[side])
-        ball = sphere.sphere_map(features)
-        views.append(View(features, ball, sphere.foreground(ball)))
+    images = (backbone(folder / example[side]) for side in ("source", "target"))
     points = [keypoints[name]["source"] for name in names]
-    found = match_views(*views, points, alpha=sphere.settings.alpha)
+    found = match(*images, points, sphere=sphere, candidates="foreground")  # as the app matches
     raw, by_sphere, by_both = (
         np.linalg.norm(ranked.xy[:, 0] - truth, axis=1) for ranked in (found.raw, found.sphere, found.fused)
     )

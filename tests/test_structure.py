@@ -1,5 +1,6 @@
 """How the house is built: which part may know which, how large files grow, and what an import costs."""
 
+import argparse
 import ast
 import re
 import subprocess
@@ -21,37 +22,28 @@ MODELS = GROUND | {"features"}
 RESULTS = MODELS | {"backbones", "sphere", "matching"}
 ARROWS = {
     **{part: {"errors"} for part in GROUND},
+    "hub": {"errors", "files"},
     "parallel": {"device"},
     "features": {"geometry", "identity"},
     "backbones": MODELS,
     "sphere": MODELS,
     "matching": {"features", "geometry", "identity", "sphere"},
     "metrics": {"errors", "geometry"},
-    "data": {"files", "geometry", "images"},
+    "data": {"files", "geometry", "identity", "images"},
     "render": {"data", "files", "geometry", "images", "shipped"},
     "masking": {"data", "device", "files", "images"},
     "store_settings": {"geometry", "identity"},
     "crops": {"data", "geometry", "images", "store_settings"},
-    "store": {"crops", "features", "geometry", "identity", "store_settings"},
+    "store": {"crops", "data", "features", "geometry", "identity", "store_settings"},
     "extraction": {"backbones", "crops", "data", "files", "geometry", "store", "store_settings"},
-    "evaluation": RESULTS | {"data", "metrics", "parallel"},
+    "evaluation": RESULTS | {"data", "metrics", "parallel", "store"},
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
+    "pipelines": RESULTS
+    | {"data", "evaluation", "extraction", "masking", "parallel", "store", "store_settings", "training", "views"},
     "cli": RESULTS
-    | {
-        "data",
-        "evaluation",
-        "extraction",
-        "masking",
-        "parallel",
-        "render",
-        "store",
-        "store_settings",
-        "training",
-        "ui",
-        "views",
-    },
+    | {"data", "evaluation", "parallel", "pipelines", "render", "store_settings", "training", "ui", "views"},
 }
 
 
@@ -85,7 +77,7 @@ def relative(path: Path) -> str:
 def test_dependencies_point_down(path):
     part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if part == "__init__":
-        assert own_parts(path) == set()
+        assert {name.rpartition(".")[0] for name in imports(path)} - {"importlib", "typing"} == set(HOMES.values())
     elif part == "__main__":
         assert own_parts(path) == {"cli"}
     else:
@@ -93,8 +85,10 @@ def test_dependencies_point_down(path):
         assert own_parts(path) <= ARROWS[part] | {part, "errors"}
 
 
-def test_the_losses_know_nothing_but_tensors():
-    assert own_parts(PACKAGE / "sphere" / "losses.py") == set()
+def test_the_losses_know_nothing_but_tensors_and_surfaces():
+    known = {name.rpartition(".")[0] for name in imports(PACKAGE / "sphere" / "losses.py") if "spherecorr" in name}
+    assert known == {"spherecorr.sphere.surface"}
+    assert own_parts(PACKAGE / "sphere" / "surface.py") == set()
 
 
 def test_gradio_stays_in_the_ui():
@@ -112,10 +106,22 @@ def test_torchvision_makes_masks_and_nothing_else():
     assert [relative(path) for path in SOURCES if "torchvision" in libraries(path)] == ["spherecorr/masking.py"]
 
 
-@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks", "experiments", "docs"])
 def test_files_stay_readable(folder):
     lengths = {relative(path): len(path.read_text("utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
     assert {path: length for path, length in lengths.items() if length > 500} == {}
+
+
+HOMES = spherecorr._HOMES
+
+
+def test_lazy_names_are_those_that_static_tools_see():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    assert {alias.name: node.module for node in block.body for alias in node.names} == HOMES
+    assert spherecorr.__all__ == sorted(HOMES)
+    assert (PACKAGE / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("name", spherecorr.__all__)
@@ -139,14 +145,49 @@ HEAVY = {"torch", "timm", "gradio", "sklearn", "diffusers", "plotly", "cv2", "nu
         "import spherecorr",
         "import spherecorr.cli; spherecorr.cli.build_parser()",
         "import sys; sys.argv = ['spherecorr', '--help']\ntry: import spherecorr.__main__\nexcept SystemExit: pass",
-        "import spherecorr.cli as c\ntry: c.main(['train', '--help'])\nexcept SystemExit: pass",
-        "import spherecorr.cli as c\ntry: c.main(['extract', '--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_help_and_import_load_nothing_heavy(code):
     modules = loaded_by(code)
     assert "spherecorr" in modules
     assert not modules & HEAVY
+
+
+COMMANDS = "app, match, render, extract, pretrain, train, import, eval, reproduce, download".split(", ")
+COMMANDS += [f"data {action}" for action in ("check", "pairs", "masks")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_loads_nothing_heavy(command):
+    ask = f"import spherecorr.cli as c\ntry: c.main({[*command.split(), '--help']})\nexcept SystemExit: pass"
+    assert not loaded_by(ask) & HEAVY
+
+
+def test_every_command_is_listed_above():
+    from spherecorr.cli import build_parser
+
+    assert {command.split()[0] for command in COMMANDS} == set(subcommands(build_parser()))
+    assert {command.split()[1] for command in COMMANDS if " " in command} == set(
+        subcommands(subcommands(build_parser())["data"])
+    )
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands below a parser, by name."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return commands.choices
+
+
+def test_commands_are_short():
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in (PACKAGE / "cli").glob("*.py")}
+    assert {name: length for name, length in lengths.items() if length >= 150} == {}
+
+
+def test_pipelines_print_nothing():
+    for path in (PACKAGE / "pipelines").glob("*.py"):
+        assert "argparse" not in libraries(path)
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        assert not [call for call in calls if ast.unparse(call.func) in ("print", "tqdm")], path
 
 
 def test_asking_for_a_backbone_list_needs_no_torch():

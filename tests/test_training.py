@@ -2,12 +2,14 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from balls import ALL_LOSSES, ALONE, SETTINGS, balls, everything, metrics, only
 from torch.nn.functional import normalize
 
 from spherecorr.errors import SpherecorrError
@@ -17,49 +19,12 @@ from spherecorr.parallel import Processes
 from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.sphere.mapper import frame_positions, grid_positions
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.training.batches import Annotations, TensorCrops
 from spherecorr.training.fit import Trainer, draw_images, fit
 from spherecorr.training.optimisers import MUON_RATE, make_optimisers, set_learning_rate
+from spherecorr.training.schedule import one_cycle
 from spherecorr.training.settings import LossWeights, TrainSettings, learning_rate, preset
 
-
-def balls(count: int = 48, side: int = 7, dim: int = 16) -> TensorCrops:
-    """Pictures of a ball from all around; a patch's feature tells, linearly, which side of the ball it shows."""
-    generator = torch.Generator().manual_seed(0)
-    azimuth = torch.rand(count, generator=generator) * 360
-    line = torch.linspace(-1.1, 1.1, side)
-    down, across = torch.meshgrid(line, line, indexing="ij")
-    mask = (across**2 + down**2 < 0.95).reshape(-1)
-    towards = (1 - across**2 - down**2).clamp(min=0).sqrt()
-    angle = torch.deg2rad(azimuth)[:, None]
-    towards, across, up = (value.reshape(1, -1) for value in (towards, across, -down))
-    # From azimuth 0 the camera sees +x, with +y on the image's right.
-    x = towards * angle.cos() - across * angle.sin()
-    y = towards * angle.sin() + across * angle.cos()
-    directions = normalize(torch.stack([x, y, up.expand_as(x)], dim=-1), dim=-1) * mask[:, None]
-    features = directions @ torch.randn(3, dim, generator=generator)
-    features = features + 0.1 * torch.randn(features.shape, generator=generator)
-    labels = torch.cat([torch.stack([mask, ~mask], dim=-1).expand(count, -1, -1), directions], dim=-1)
-    known = Annotations(azimuth, torch.full((count,), math.nan), torch.zeros(count, dtype=torch.long), ("ball",))
-    return TensorCrops(features.half()[:, None], labels.half()[:, None], known, (side, side))
-
-
-def everything(data: TensorCrops):
-    """The first crops of all images as one batch."""
-    return data.batch(torch.arange(len(data)), torch.zeros(len(data), dtype=torch.long))
-
-
-SETTINGS = TrainSettings(SphereSettings(16, width=32), steps=100, batch=16, tokens=0)
-ALL_LOSSES = LossWeights(**dict.fromkeys(vars(LossWeights()), 1))
-ALONE = Processes(0, 1, torch.device("cpu"))
-
-
-def only(name: str) -> LossWeights:
-    return LossWeights(**{**dict.fromkeys(vars(LossWeights()), 0.0), name: 1.0})
-
-
-def metrics(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +97,27 @@ def test_the_seed_decides_everything():
     assert not any(torch.equal(first[key], other[key]) for key in first if key.endswith("weight") and "norm" not in key)
 
 
+def test_seeded_weights_stay_what_they_were():
+    """Written down once: a seed names the same run in every version; the beginning to the bit, and after ten steps."""
+    first_seven = LossWeights(1, 1, 1, 1, 1, 1, 1)
+    settings = replace(SETTINGS, weights=first_seven, steps=10, batch=8, tokens=30, foreground_weight=3.0)
+    begun = Trainer(balls(), settings, ALONE, None).mapper.head.bias.tolist()
+    assert begun == [0.09362639486789703, 0.08849582076072693, 0.061617933213710785]
+    # Other processors sum in another order; the seventh digit is theirs, and ten steps of Adam enlarge it.
+    bias = fit(balls(), settings, device="cpu").head.bias.tolist()
+    assert bias == pytest.approx([0.09336644411, 0.08952735364, 0.05886823684], abs=1e-5)
+
+
+def test_the_global_random_generators_are_left_alone(tmp_path):
+    def states():
+        return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    torch.manual_seed(5)
+    before = states()
+    fit(balls(8), replace(RUN, steps=20), tmp_path, validate=height)
+    assert states() == before
+
+
 @pytest.mark.parametrize("positions", ["none", "frame"])
 @pytest.mark.parametrize("tokens", [0, 30, 10_000])
 def test_the_mapper_is_what_the_settings_say(positions, tokens):
@@ -158,6 +144,17 @@ def test_half_precision_learns_about_the_same(precision, tmp_path):
     assert half["surface"] == pytest.approx(full["surface"], rel=0.1) and half != full
 
 
+def test_objects_below_half_a_patch_are_refused(tmp_path):
+    """And not trained on with losses of 0, to a mapper that is as random as it was."""
+    data = balls(8)
+    data.labels[..., 0] = 0.5
+    with pytest.raises(SpherecorrError, match="None of the 8 images has a patch that its object covers by more than"):
+        fit(data, replace(SETTINGS, weights=LossWeights(viewpoint=5)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    data.labels[3, 0, 24, 0] = 0.51
+    fit(data, replace(SETTINGS, steps=2))
+
+
 def test_every_image_has_its_turn_before_any_has_a_second():
     settings = replace(SETTINGS, batch=5)
     drawn = torch.cat([draw_images(8, settings, step) for step in range(8)]).reshape(5, 8)
@@ -168,30 +165,30 @@ def test_every_image_has_its_turn_before_any_has_a_second():
 # Patches of a step
 
 
-def draw(odds: float, tokens: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(weight: float, tokens: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Whether each of the drawn patches `[48, tokens]` lies on the ball, and which they are."""
     data = balls()
-    settings = replace(SETTINGS, batch=len(data), tokens=tokens, object_odds=odds)
+    settings = replace(SETTINGS, batch=len(data), tokens=tokens, foreground_weight=weight)
     batch = everything(data)
     cells = Trainer(data, settings, ALONE, None).draw_cells(batch, torch.Generator().manual_seed(seed))
     return batch.take(cells).mask, cells
 
 
 def test_no_patch_is_drawn_twice_and_each_image_has_its_own():
-    _, cells = draw(odds=4, tokens=30)
+    _, cells = draw(weight=4, tokens=30)
     assert cells.shape == (48, 30) and all(len(set(row)) == 30 for row in cells.tolist())
     assert len({frozenset(row) for row in cells.tolist()}) == 48
 
 
-def test_with_equal_odds_the_object_gets_its_share_of_the_patches():
+def test_with_equal_weights_the_object_gets_its_share_of_the_patches():
     share = everything(balls()).mask.float().mean()
-    assert draw(odds=1, tokens=20)[0].float().mean() == pytest.approx(float(share), abs=0.05)  # of 960 patches
+    assert draw(weight=1, tokens=20)[0].float().mean() == pytest.approx(float(share), abs=0.05)  # of 960 patches
 
 
-def test_with_high_odds_the_object_comes_first():
+def test_with_a_high_foreground_weight_the_object_comes_first():
     on_ball = int(everything(balls()).mask[0].sum())  # 29 of 49
-    assert draw(odds=1e6, tokens=on_ball)[0].all()
-    assert draw(odds=1e6, tokens=on_ball + 5)[0].sum(dim=1).eq(on_ball).all()
+    assert draw(weight=1e6, tokens=on_ball)[0].all()
+    assert draw(weight=1e6, tokens=on_ball + 5)[0].sum(dim=1).eq(on_ball).all()
 
 
 def test_all_that_belongs_to_a_patch_is_taken_with_it():
@@ -206,6 +203,14 @@ def test_all_that_belongs_to_a_patch_is_taken_with_it():
 # Optimisers
 
 
+def test_muon_wants_a_torch_that_has_it(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(SpherecorrError, match=r"needs torch 2\.9 or newer, and this is .*; update torch, or"):
+        Trainer(balls(8), replace(SETTINGS, optimiser="muon"), ALONE, None)
+    assert len(Trainer(balls(8), SETTINGS, ALONE, None).optimisers) == 1
+
+
+@needs_muon
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest():
     settings = replace(SETTINGS, optimiser="muon")
     trainer = Trainer(balls(8), settings, ALONE, None)
@@ -220,6 +225,7 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest():
     assert len(make_optimisers(trainer.mapper, trainer.prototypes, SETTINGS)) == 1
 
 
+@needs_muon
 def test_muon_learns_the_surface(tmp_path):
     fit(balls(), replace(SETTINGS, weights=only("surface"), optimiser="muon"), tmp_path)
     first, last = metrics(tmp_path)
@@ -232,6 +238,12 @@ def test_the_learning_rate_rises_and_falls():
     assert max(rates) == pytest.approx(SETTINGS.learning_rate, rel=0.01)
     assert rates[-1] < 1e-3 * SETTINGS.learning_rate
     assert {learning_rate(replace(SETTINGS, schedule="constant"), step) for step in range(100)} == {1e-3}
+
+
+def test_one_cycle_by_hand():
+    """Four steps, of which the first is the warm-up: in its middle half of the peak, then along a half cosine."""
+    rates = [one_cycle(step, 4, 0.25, 2.0) for step in range(4)]
+    assert rates == pytest.approx([1.0, 1 + math.cos(math.pi / 6), 1.0, 1 + math.cos(math.pi * 5 / 6)])
 
 
 def test_a_grids_positions_are_those_of_a_framed_square():
@@ -356,7 +368,7 @@ def test_a_folder_with_another_run_is_refused(tmp_path):
 
 def test_processes_share_a_batch_in_order():
     batch = torch.arange(6)
-    parts = [Processes(index, 3, torch.device("cpu")).own(batch).tolist() for index in range(3)]
+    parts = [Processes(index, 3, torch.device("cpu")).shard(batch).tolist() for index in range(3)]
     assert parts == [[0, 1], [2, 3], [4, 5]]
 
 
@@ -369,7 +381,7 @@ def test_processes_share_a_batch_in_order():
         ({"steps": 0}, "Steps, batch, triplets and log_every are 1 or more"),
         ({"batch": 0}, "Steps, batch, triplets and log_every are 1 or more"),
         ({"tokens": -1}, "tokens 0 or more"),
-        ({"object_odds": 0}, "The odds of a patch on the object are above 0; got 0."),
+        ({"foreground_weight": 0}, "The foreground sampling weight is above 0; got 0."),
         ({"save_every": 75}, "save_every is a multiple of log_every"),
         ({"validate_every": 0}, "validate_every of save_every"),
     ],
@@ -411,5 +423,5 @@ def test_training_goes_on_from_a_mapper_of_the_same_shape():
     second = fit(data, replace(settings, seed=2), start=first)
     for name, value in first.state_dict().items():  # at so small a rate the weights stay where they began
         assert torch.allclose(value, second.state_dict()[name], atol=1e-6), name
-    with pytest.raises(SpherecorrError, match="has another feature size, width, depth or positions"):
+    with pytest.raises(SpherecorrError, match="has another feature size, width, depth, surface or positions"):
         fit(data, replace(settings, sphere=SphereSettings(16, width=32, depth=2)), start=first)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.matching import MatchResult
+from spherecorr.matching.match import MatchResult
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.image_files import as_files
 from spherecorr.ui.session import MAX_POINTS, NO_SPHERE, SHOWN_SIDE, Picture, Visit

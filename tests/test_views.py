@@ -6,7 +6,8 @@ from PIL import Image
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import resize_to_fit
 from spherecorr.identity import FeatureSource
-from spherecorr.matching import View, match_views
+from spherecorr.matching.match import match_images
+from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.views.matches import COLOURS, draw_pins, draw_ranks, match_figure, overlay_heat, text_colour, veil
 from spherecorr.views.pca import paint_cells, pca_pictures
 from spherecorr.views.sphere_plot import MAX_PATCHES, camera, great_circle, sphere_figure, sphere_patches
@@ -166,7 +167,7 @@ def test_the_figure_shows_source_and_raw_and_with_a_sphere_two_more():
     torch.manual_seed(0)
     features = FeatureMap(torch.randn(4, 6, 6), framing, SOURCE)
     image = Image.new("RGB", (60, 60), "white")
-    bare, full = View(features), View(features, sphere_map((0, 0, 1), framing))
-    two = match_figure(image, image, match_views(bare, bare, [(25, 35)]))
-    four = match_figure(image, image, match_views(full, full, [(25, 35)]))
+    bare, full = ImageFeatures(features), ImageFeatures(features, sphere_map((0, 0, 1), framing))
+    two = match_figure(image, image, match_images(bare, bare, [(25, 35)]))
+    four = match_figure(image, image, match_images(full, full, [(25, 35)]))
     assert (two.width - 12) * 2 == four.width - 12

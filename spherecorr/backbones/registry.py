@@ -4,12 +4,16 @@ To add a timm ViT: put one line into the list below with its timm id, size in mi
 licence and a title. Nothing else is needed: loading, the menu of the app and `spherecorr` read this list, and
 `tests/test_registry.py` compares the line with what timm says. A ViT of another source needs no line at all: any timm
 name, `local-dir:PATH` (timm's own layout: config.json and model.safetensors) and `hf-hub:owner/name` load as they are.
-If its last block before the final norm is not the layer to use, set `layer` or `norm`.
+If its last block before the final norm is not the layer to use, set `layer` or `norm`. A backbone that is no ViT has
+code of its own, see `template.py`, and one of the other specs.
+
+Backbones are joined by writing `A+B`; such a name needs no line either.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Preset = Literal["fast", "balanced", "fine"]
@@ -28,8 +32,23 @@ def resolutions(patch: int) -> dict[Preset, int]:
 
 
 @dataclass(frozen=True)
-class BackboneInfo:
-    """What is known of a backbone before it is loaded.
+class HubFiles:
+    """Files of one repository of the Hugging Face Hub.
+
+    Attributes:
+        repository: `owner/name`.
+        filenames: paths inside it.
+        revision: branch, tag or commit; None: the main branch.
+    """
+
+    repository: str
+    filenames: tuple[str, ...]
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class TimmSpec:
+    """A vision transformer of timm, as far as it is known before it is loaded.
 
     Attributes:
         name: short name.
@@ -58,7 +77,7 @@ class BackboneInfo:
     note: str = ""
 
     @property
-    def resolutions(self) -> dict[Preset, int]:
+    def resolutions(self) -> Mapping[Preset, int]:
         """Long side in input pixels of the presets "fast", "balanced" and "fine"."""
         return resolutions(self.patch)
 
@@ -67,20 +86,225 @@ class BackboneInfo:
         """Where the weights lie on the Hugging Face Hub; None for a shipped backbone."""
         return None if self.shipped else f"timm/{self.model}"
 
+    @property
+    def files(self) -> tuple[HubFiles, ...]:
+        """What it takes from the Hub."""
+        return (HubFiles(self.repository, ("model.safetensors",)),) if self.repository else ()
+
+
+@dataclass(frozen=True)
+class DiffusionSpec:
+    """Features of a diffusion model's UNet.
+
+    Attributes:
+        name: short name.
+        title: for menus.
+        repository: Hub id of the model, in the layout of diffusers.
+        filenames: files of the repository that are needed, with their subfolders; the weights are safetensors.
+        parameters: of the loaded parts, in millions.
+        dim: channels D of the features that a sphere reads.
+        patch: stride of the finest level in input pixels.
+        licence: of the weights.
+        resolutions: long side in input pixels of the presets.
+        revision: of the repository; None: the main branch.
+        timestep: of the noise that is added to the image.
+        levels: layers of the UNet's decoder that are taken, see `diffusion.DiffusionSettings`.
+        noise: whether noise is added.
+        ensemble: noise samples whose features are averaged.
+        noise_seed: of the noise, so that an image always has the same features.
+        prompt: text that the UNet is given.
+        unet: the file of the UNet's weights where it comes from another repository.
+        note: one sentence for whoever chooses.
+    """
+
+    name: str
+    title: str
+    repository: str
+    filenames: tuple[str, ...]
+    parameters: float
+    dim: int
+    patch: int
+    licence: str
+    resolutions: Mapping[Preset, int] = field(hash=False)
+    revision: str | None = None
+    timestep: int = 0
+    levels: tuple[str, ...] = ()
+    noise: bool = True
+    ensemble: int = 1
+    noise_seed: int = 42
+    prompt: str = ""
+    unet: HubFiles | None = None
+    note: str = "GPU recommended."
+
+    @property
+    def files(self) -> tuple[HubFiles, ...]:
+        """What it takes from the Hub."""
+        own = HubFiles(self.repository, self.filenames, self.revision)
+        return (own,) if self.unet is None else (own, self.unet)
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """A trained refinement of another backbone's features, on the same grid.
+
+    Attributes:
+        name: short name.
+        title: for menus.
+        base: name of the backbone whose features it refines.
+        repository: Hub id of the refinement's weights, or `github:owner/name`.
+        filename: of the weights in the repository.
+        dim: channels D of the refined features.
+        licence: of the refinement's weights.
+        revision: of the repository; None: the main branch.
+        note: one sentence for whoever chooses.
+    """
+
+    name: str
+    title: str
+    base: str
+    repository: str
+    filename: str
+    dim: int
+    licence: str
+    revision: str | None = None
+    note: str = ""
+
+    @property
+    def parameters(self) -> float:
+        """Of the base, in millions; the refinement is small beside it."""
+        return known(self.base).parameters
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch of the base in input pixels."""
+        return known(self.base).patch
+
+    @property
+    def resolutions(self) -> Mapping[Preset, int]:
+        """Long side in input pixels of the base's presets."""
+        return known(self.base).resolutions
+
+    @property
+    def files(self) -> tuple[HubFiles, ...]:
+        """What the refinement takes from the Hub; the base is one of `members`."""
+        return (HubFiles(self.repository, (self.filename,), self.revision),)
+
+
+@dataclass(frozen=True)
+class FusionSpec:
+    """Several backbones whose features are used together.
+
+    Attributes:
+        name: short name, or the parts' names joined by "+".
+        title: for menus.
+        parts: names of the backbones; a sphere reads the features of the first.
+        note: one sentence for whoever chooses.
+    """
+
+    name: str
+    title: str
+    parts: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def parameters(self) -> float:
+        """Of all parts, in millions."""
+        return sum(known(part).parameters for part in self.parts)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch of the first part in input pixels."""
+        return known(self.parts[0]).patch
+
+    @property
+    def dim(self) -> int:
+        """Channels D of the first part."""
+        return known(self.parts[0]).dim
+
+    @property
+    def resolutions(self) -> Mapping[Preset, int]:
+        """Long side in input pixels of the first part's presets."""
+        return known(self.parts[0]).resolutions
+
+    @property
+    def licence(self) -> str:
+        """Of all parts, each licence once."""
+        return ", ".join(dict.fromkeys(known(part).licence for part in self.parts))
+
+    @property
+    def repository(self) -> str | None:
+        """Of the first part that is downloaded; None if all ship."""
+        return next((repository for part in self.parts if (repository := known(part).repository)), None)
+
+    @property
+    def files(self) -> tuple[HubFiles, ...]:
+        """Nothing of its own; the parts are its `members`."""
+        return ()
+
+
+Spec = TimmSpec | DiffusionSpec | FusionSpec | AdapterSpec
+
+
+def find(name: str) -> Spec | None:
+    """The spec of a short name, of a timm id of the list, or of such names joined by "+"; None for any other name."""
+    if name in BACKBONES:
+        return BACKBONES[name]
+    for spec in BACKBONES.values():
+        if isinstance(spec, TimmSpec) and spec.model == name:
+            return spec
+    parts = [find(part) for part in name.split("+")] if "+" in name and ":" not in name else []
+    specs = [spec for spec in parts if spec is not None]
+    if not specs or len(specs) < len(parts):
+        return None
+    return FusionSpec(name, " + ".join(spec.title for spec in specs), tuple(spec.name for spec in specs))
+
+
+def known(name: str) -> Spec:
+    """The spec of a name that another spec mentions.
+
+    Raises:
+        KeyError: there is none.
+    """
+    spec = find(name)
+    if spec is None:
+        raise KeyError(name)
+    return spec
+
+
+def members(spec: Spec) -> list[Spec]:
+    """The specs whose files are needed before a backbone can be loaded, in this order."""
+    if isinstance(spec, FusionSpec):
+        return [member for part in spec.parts for member in members(known(part))]
+    if isinstance(spec, AdapterSpec):
+        return [*members(known(spec.base)), spec]
+    return [spec]
+
 
 _APACHE = "Apache-2.0"
 _DINOV3 = "DINOv3 License"
+_OPENRAIL = "CreativeML OpenRAIL-M"
+_SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+_SD_UNET = ("unet/diffusion_pytorch_model.fp16.safetensors",)
+_SD_FILES = (
+    "unet/config.json",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+    "scheduler/scheduler_config.json",
+)
+_SD_RESOLUTIONS: dict[Preset, int] = {"fast": 512, "balanced": 768, "fine": 960}
+# The decoder's layers that the paper's SD branch reads: 640, 1,280 and 1,280 channels.
+_SD_LEVELS = ("up_blocks[2].attentions[1]", "up_blocks[1].attentions[1]", "up_blocks[0].resnets[1]")
 _MINI_NOTE = "mini knows objects that this project rendered; photographs want DINOv2."
 
-BACKBONES: dict[str, BackboneInfo] = {
-    info.name: info
-    for info in (
-        BackboneInfo("mini", "mini-backbone", "mini", 3.9, 16, 192, _APACHE, shipped=True, note=_MINI_NOTE),
-        BackboneInfo("dinov2-s", "vit_small_patch14_dinov2.lvd142m", "DINOv2 ViT-S/14", 22.1, 14, 384, _APACHE),
-        BackboneInfo("dinov2-b", "vit_base_patch14_dinov2.lvd142m", "DINOv2 ViT-B/14", 86.6, 14, 768, _APACHE),
-        BackboneInfo("dinov2-l", "vit_large_patch14_dinov2.lvd142m", "DINOv2 ViT-L/14", 304.4, 14, 1024, _APACHE),
-        BackboneInfo("dinov2-g", "vit_giant_patch14_dinov2.lvd142m", "DINOv2 ViT-g/14", 1136.5, 14, 1536, _APACHE),
-        BackboneInfo(
+BACKBONES: dict[str, Spec] = {
+    spec.name: spec
+    for spec in (
+        TimmSpec("mini", "mini-backbone", "mini", 3.9, 16, 192, _APACHE, shipped=True, note=_MINI_NOTE),
+        TimmSpec("dinov2-s", "vit_small_patch14_dinov2.lvd142m", "DINOv2 ViT-S/14", 22.1, 14, 384, _APACHE),
+        TimmSpec("dinov2-b", "vit_base_patch14_dinov2.lvd142m", "DINOv2 ViT-B/14", 86.6, 14, 768, _APACHE),
+        TimmSpec("dinov2-l", "vit_large_patch14_dinov2.lvd142m", "DINOv2 ViT-L/14", 304.4, 14, 1024, _APACHE),
+        TimmSpec("dinov2-g", "vit_giant_patch14_dinov2.lvd142m", "DINOv2 ViT-g/14", 1136.5, 14, 1536, _APACHE),
+        TimmSpec(
             "dinov2-s-reg",
             "vit_small_patch14_reg4_dinov2.lvd142m",
             "DINOv2 ViT-S/14 with registers",
@@ -89,7 +313,7 @@ BACKBONES: dict[str, BackboneInfo] = {
             384,
             _APACHE,
         ),
-        BackboneInfo(
+        TimmSpec(
             "dinov2-b-reg",
             "vit_base_patch14_reg4_dinov2.lvd142m",
             "DINOv2 ViT-B/14 with registers",
@@ -98,7 +322,7 @@ BACKBONES: dict[str, BackboneInfo] = {
             768,
             _APACHE,
         ),
-        BackboneInfo(
+        TimmSpec(
             "dinov2-l-reg",
             "vit_large_patch14_reg4_dinov2.lvd142m",
             "DINOv2 ViT-L/14 with registers",
@@ -107,7 +331,7 @@ BACKBONES: dict[str, BackboneInfo] = {
             1024,
             _APACHE,
         ),
-        BackboneInfo(
+        TimmSpec(
             "dinov2-g-reg",
             "vit_giant_patch14_reg4_dinov2.lvd142m",
             "DINOv2 ViT-g/14 with registers",
@@ -116,18 +340,70 @@ BACKBONES: dict[str, BackboneInfo] = {
             1536,
             _APACHE,
         ),
-        BackboneInfo("dinov3-s", "vit_small_patch16_dinov3.lvd1689m", "DINOv3 ViT-S/16", 21.6, 16, 384, _DINOV3),
-        BackboneInfo(
-            "dinov3-s-plus", "vit_small_plus_patch16_dinov3.lvd1689m", "DINOv3 ViT-S+/16", 28.7, 16, 384, _DINOV3
-        ),
-        BackboneInfo("dinov3-b", "vit_base_patch16_dinov3.lvd1689m", "DINOv3 ViT-B/16", 85.6, 16, 768, _DINOV3),
-        BackboneInfo("dinov3-l", "vit_large_patch16_dinov3.lvd1689m", "DINOv3 ViT-L/16", 303.1, 16, 1024, _DINOV3),
-        BackboneInfo(
+        TimmSpec("dinov3-s", "vit_small_patch16_dinov3.lvd1689m", "DINOv3 ViT-S/16", 21.6, 16, 384, _DINOV3),
+        TimmSpec("dinov3-s-plus", "vit_small_plus_patch16_dinov3.lvd1689m", "DINOv3 ViT-S+/16", 28.7, 16, 384, _DINOV3),
+        TimmSpec("dinov3-b", "vit_base_patch16_dinov3.lvd1689m", "DINOv3 ViT-B/16", 85.6, 16, 768, _DINOV3),
+        TimmSpec("dinov3-l", "vit_large_patch16_dinov3.lvd1689m", "DINOv3 ViT-L/16", 303.1, 16, 1024, _DINOV3),
+        TimmSpec(
             "dinov3-h-plus", "vit_huge_plus_patch16_dinov3.lvd1689m", "DINOv3 ViT-H+/16", 840.5, 16, 1280, _DINOV3
         ),
-        BackboneInfo("dino-s16", "vit_small_patch16_224.dino", "DINO ViT-S/16", 21.7, 16, 384, _APACHE),
-        BackboneInfo("dino-s8", "vit_small_patch8_224.dino", "DINO ViT-S/8", 21.7, 8, 384, _APACHE),
-        BackboneInfo("dino-b16", "vit_base_patch16_224.dino", "DINO ViT-B/16", 85.8, 16, 768, _APACHE),
-        BackboneInfo("dino-b8", "vit_base_patch8_224.dino", "DINO ViT-B/8", 85.8, 8, 768, _APACHE),
+        TimmSpec("dino-s16", "vit_small_patch16_224.dino", "DINO ViT-S/16", 21.7, 16, 384, _APACHE),
+        TimmSpec("dino-s8", "vit_small_patch8_224.dino", "DINO ViT-S/8", 21.7, 8, 384, _APACHE),
+        TimmSpec("dino-b16", "vit_base_patch16_224.dino", "DINO ViT-B/16", 85.8, 16, 768, _APACHE),
+        TimmSpec("dino-b8", "vit_base_patch8_224.dino", "DINO ViT-B/8", 85.8, 8, 768, _APACHE),
+        DiffusionSpec(
+            "sd15",
+            "Stable Diffusion 1.5, three levels",
+            _SD15,
+            _SD_UNET + _SD_FILES,
+            893.7,
+            640,
+            16,
+            _OPENRAIL,
+            _SD_RESOLUTIONS,
+            timestep=100,
+            levels=_SD_LEVELS,
+        ),
+        DiffusionSpec(
+            "dift-sd",
+            "DIFT on Stable Diffusion 1.5",
+            _SD15,
+            _SD_UNET + _SD_FILES,
+            893.7,
+            1280,
+            16,
+            _OPENRAIL,
+            _SD_RESOLUTIONS,
+            timestep=261,
+            levels=("up_blocks[1]",),
+            ensemble=8,
+            note="GPU recommended: eight passes an image. DIFT's published numbers are of Stable Diffusion 2.1.",
+        ),
+        DiffusionSpec(
+            "sd15-clean",
+            "CleanDIFT on Stable Diffusion 1.5",
+            _SD15,
+            _SD_FILES,
+            893.7,
+            1280,
+            16,
+            _OPENRAIL,
+            _SD_RESOLUTIONS,
+            timestep=261,
+            levels=("up_blocks[1]",),
+            noise=False,
+            unet=HubFiles("CompVis/cleandift", ("cleandift_sd15_unet.safetensors",)),
+            note="GPU recommended. One pass without noise.",
+        ),
+        AdapterSpec(
+            "diy-sc",
+            "DIY-SC on DINOv2 ViT-B/14",
+            "dinov2-b",
+            "github:odunkel/DIY-SC",
+            "ckpts/0300_dino_spair/best.pth",
+            768,
+            "CC0-1.0",
+            note="Trained on SPair-71k's training images with pseudo-labels.",
+        ),
     )
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -13,39 +14,60 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from spherecorr.backbones import registry
+from spherecorr.backbones.base import FramingName, frame_input
 from spherecorr.backbones.weights import BackboneError, find, locate
-from spherecorr.device import pick_device
+from spherecorr.device import pick_device, pick_dtype
 from spherecorr.features import FeatureMap
-from spherecorr.geometry import frame_image, pad_to_square, resize_to_fit
-from spherecorr.identity import FeatureSource, PositionEmbedding
-from spherecorr.images import ImageLike, load_image
+from spherecorr.identity import FeatureSource, PositionEmbedding, file_digest
+from spherecorr.images import ImageLike
 
 
-class Backbone:
-    """A frozen ViT that turns an image into a FeatureMap.
+class VitBackbone:
+    """A frozen ViT that turns an image into a FeatureMap; see `Backbone` for what all backbones have.
+
+    Args:
+        model: the timm model; it is moved to the device and changed for its use here.
+        name: as `load_backbone` knows it.
+        layer: block whose output is taken, counted from 0; None: the last.
+        norm: apply the model's final norm.
+        position_embedding: how position embeddings are resized.
+        device: see `pick_device`.
+        dtype: see `pick_dtype`.
+        weights: digest of the file of the weights.
 
     Attributes:
         model: the timm model.
-        source: which model and tokens the features are.
-        default_resolution: long side of the input in pixels where none is asked for.
+
+    Raises:
+        BackboneError: the model does not take RGB images, or has no such layer or position embedding.
     """
+
+    parts: tuple[FeatureSource, ...] = ()
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,  # timm's ViTs have no type in common that tells of blocks
         name: str,
         *,
         layer: int | None = None,
         norm: bool = False,
         position_embedding: PositionEmbedding = "timm",
         device: str = "auto",
+        dtype: str = "auto",
+        weights: str | None = None,
     ):
         depth, patch = len(model.blocks), model.feature_info[-1]["reduction"]
+        channels = model.patch_embed.proj.in_channels
+        if channels != 3:
+            counted = f"{channels} channel{'s' if channels > 1 else ''}"
+            raise BackboneError(f"Backbone '{name}' takes images of {counted}; choose one for RGB images, with 3.")
         layer = depth - 1 if layer is None else layer
         if not 0 <= layer < depth:
             raise BackboneError(f"Backbone '{name}' has the layers 0 to {depth - 1}; there is no layer {layer}.")
-        self.model = model.to(pick_device(device)).eval().requires_grad_(False)
-        self.source = FeatureSource(name, model.num_features, patch, layer, norm, position_embedding)
+        self.name, self.device = name, pick_device(device)
+        self.dtype = pick_dtype(dtype, self.device)
+        self.model = model.to(self.device, self.dtype).eval().requires_grad_(False)
+        self.source = FeatureSource(name, model.num_features, patch, layer, norm, position_embedding, weights)
         self.default_resolution = registry.resolutions(patch)["fast"]
         config = resolve_model_data_config(model)
         self._mean, self._std = (torch.tensor(config[key]).view(3, 1, 1) for key in ("mean", "std"))
@@ -54,45 +76,21 @@ class Backbone:
         elif position_embedding != "timm":
             raise BackboneError(f"Position embeddings are resized as 'timm' or 'dinov2'; not '{position_embedding}'.")
 
-    def __call__(
-        self, image: ImageLike, *, resolution: int | None = None, framing: Literal["fit", "pad"] = "fit"
-    ) -> FeatureMap:
-        """Compute the features of one image.
-
-        Args:
-            image: a path, PIL image or uint8 array, see `load_image`.
-            resolution: long side of the model's input in pixels.
-            framing: "fit" keeps the aspect ratio; "pad" makes a square, as the public evaluations do.
-
-        Raises:
-            ImageError: the image cannot be used.
-            SpherecorrError: the resolution is smaller than a patch, or with "pad" no multiple of it.
-        """
-        picture = load_image(image)
-        resolution, patch = resolution or self.default_resolution, self.source.patch
-        if resolution < patch:
-            raise BackboneError(f"Resolution {resolution} is smaller than one patch, which has {patch} pixels.")
-        frame = {"fit": resize_to_fit, "pad": pad_to_square}[framing](picture.size, resolution, patch)
-        return FeatureMap(self.extract(frame_image(picture, frame)[None])[0], frame, self.source)
+    def __call__(self, image: ImageLike, *, resolution: int | None = None, framing: FramingName = "fit") -> FeatureMap:
+        """Compute the features of one image, see `Backbone`."""
+        inputs, frame = frame_input(image, resolution or self.default_resolution, framing, self.source.patch)
+        return FeatureMap(self.extract(inputs)[0], frame, self.source)
 
     def pixels(self, inputs: np.ndarray) -> Tensor:
         """Normalise uint8 RGB `[B, height, width, 3]` as the model wants it: float `[B, 3, height, width]`."""
-        parameter = next(self.model.parameters())
-        mean, std = self._mean.to(parameter.device), self._std.to(parameter.device)
+        mean, std = self._mean.to(self.device), self._std.to(self.device)
         # Bytes travel to the device; contiguous and in place this takes a quarter of the time.
-        pixels = torch.from_numpy(inputs).to(parameter.device).permute(0, 3, 1, 2).contiguous().float()
-        return pixels.div_(255).sub_(mean).div_(std).to(parameter.dtype)
+        pixels = torch.from_numpy(inputs).to(self.device).permute(0, 3, 1, 2).contiguous().float()
+        return pixels.div_(255).sub_(mean).div_(std).to(self.dtype)
 
     @torch.no_grad()
     def extract(self, inputs: np.ndarray) -> Tensor:
-        """Compute the features of inputs that are framed already.
-
-        Args:
-            inputs: uint8 RGB `[B, height, width, 3]`, both sides multiples of the patch.
-
-        Returns:
-            Float tensor `[B, D, height / patch, width / patch]`.
-        """
+        """Compute the features of inputs that are framed already, see `Backbone`."""
         return self.model.forward_intermediates(
             self.pixels(inputs),
             indices=[self.source.layer],
@@ -103,51 +101,44 @@ class Backbone:
             return_prefix_tokens=False,
         )[0]
 
+    def __repr__(self) -> str:
+        millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        source, dtype = self.source, str(self.dtype).removeprefix("torch.")
+        return (
+            f"{self.name}: {millions:.1f} M parameters, patch {source.patch}, {source.dim} channels, "
+            f"layer {source.layer}, {dtype} on {self.device}"
+        )
 
-def load_backbone(
-    name: str | FeatureSource,
+
+def load_vit(
+    name: str,
     *,
     layer: int | None = None,
     norm: bool | None = None,
     position_embedding: PositionEmbedding | None = None,
     device: str = "auto",
-) -> Backbone:
-    """Load a backbone, downloading its weights where they are missing.
-
-    Args:
-        name: a name of the registry ("mini", "dinov2-b", ...), any timm ViT, `local-dir:PATH`, `hf-hub:owner/name`; or
-            the FeatureSource of a sphere mapper, to get the very features it was trained on.
-        layer: transformer block whose output is taken, counted from 0; by default the registry's choice, else the last.
-        norm: apply the model's final norm; by default the registry's choice, else not.
-        position_embedding: resize position embeddings as "timm" does (default) or as the "dinov2" release did.
-        device: "auto", "cpu", "cuda", ...
-
-    Raises:
-        BackboneError: an unknown name, weights that are missing, damaged or out of reach, or a setting that the model
-            does not have.
-    """
-    if isinstance(name, FeatureSource):
-        source = name
-        layer = source.layer if layer is None else layer
-        norm = source.norm if norm is None else norm
-        position_embedding = position_embedding or source.position_embedding
-        name = source.backbone
-    info = find(name)
-    if info is not None:
-        layer = info.layer if layer is None else layer
-        norm = info.norm if norm is None else norm
-    return Backbone(
-        _load_model(name),
-        info.name if info else name,
+    dtype: str = "auto",
+) -> VitBackbone:
+    """Load a ViT by a name of the registry, of timm, `local-dir:PATH` or `hf-hub:owner/name`; see `load_backbone`."""
+    spec = find(name)
+    if isinstance(spec, registry.TimmSpec):
+        name = spec.name
+        layer = spec.layer if layer is None else layer
+        norm = spec.norm if norm is None else norm
+    model_name, file = locate(name)
+    return VitBackbone(
+        _load_model(name, model_name, file),
+        name,
         layer=layer,
         norm=bool(norm),
         position_embedding=position_embedding or "timm",
         device=device,
+        dtype=dtype,
+        weights=file_digest(file),
     )
 
 
-def _load_model(name: str) -> nn.Module:
-    model_name, file = locate(name)
+def _load_model(name: str, model_name: str, file: Path) -> Any:
     # A file on disk, so that timm asks no network; `custom_load` would read it as the weights' original format.
     overlay = None if model_name.startswith("local-dir:") else {"file": str(file), "custom_load": False}
     try:
@@ -159,7 +150,7 @@ def _load_model(name: str) -> nn.Module:
         ) from error
 
 
-def _embed_positions_as_dinov2(model: nn.Module, name: str) -> None:
+def _embed_positions_as_dinov2(model: Any, name: str) -> None:
     """Make a model resize its position embedding as the original DINOv2 release does.
 
     The release without registers resizes bicubically by the factor (new + 0.1) / old, without antialiasing; with
@@ -173,8 +164,8 @@ def _embed_positions_as_dinov2(model: nn.Module, name: str) -> None:
     prefix = 0 if model.no_embed_class else model.num_prefix_tokens
     embedding = model.pos_embed[:, prefix:]
 
-    def add_difference(patch_embed: nn.Module, inputs: tuple[Tensor], tokens: Tensor) -> Tensor:
-        grid, native = tuple(tokens.shape[1:3]), tuple(patch_embed.grid_size)
+    def add_difference(patch_embed: Any, inputs: tuple[Tensor], tokens: Tensor) -> Tensor:
+        grid, native = (tokens.shape[1], tokens.shape[2]), tuple(patch_embed.grid_size)
         if grid == native:
             return tokens
         timms = resample_abs_pos_embed(embedding, grid, native, num_prefix_tokens=0)

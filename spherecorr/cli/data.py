@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
-from spherecorr.cli.base import add_command, describe_versions, progress
+from spherecorr.cli.base import (
+    add_command,
+    add_dataset,
+    add_device,
+    add_masks,
+    add_skip_broken,
+    print_left_out,
+    show_progress,
+)
 
-NAMES = "spair, spair-u, renders, ap10k, awa-pose, pf-pascal, pf-willow, freiburg-cars, eth80 or folder"
 COLUMNS = ("split", "images", "pairs", "keypoints", "masks")
 
 
@@ -21,15 +29,6 @@ def register_data(commands) -> None:
     register_masks(actions)
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name a dataset."""
-    parser.add_argument("name", metavar="NAME", help=NAMES)
-    parser.add_argument("root", type=Path, metavar="ROOT", help="the dataset's folder")
-
-
-# spherecorr data check
-
-
 def register_check(actions) -> None:
     """Options of `spherecorr data check`."""
     parser = add_command(
@@ -37,56 +36,46 @@ def register_check(actions) -> None:
         "check",
         run_check,
         "Read a whole dataset, count it, and name the first broken file.\n"
-        "Where the number of pairs is published, it is compared.",
+        "The number of pairs is compared with the published one.",
         "spherecorr data check spair data/SPair-71k --split test",
     )
     add_dataset(parser)
-    parser.add_argument("--split", help="only this one (default: all that are there)")
-    parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks that count instead of the dataset's own")
-    parser.add_argument(
-        "--skip-broken", action="store_true", help="go on after a broken file, and say how many were left out"
-    )
+    parser.add_argument("--split", help="only this split (default: all that are there)")
+    add_masks(parser)
+    add_skip_broken(parser)
 
 
 def run_check(options: argparse.Namespace) -> None:
     """Check what the options name."""
-    check(options.name, options.root, options.masks, options.split, options.skip_broken)
+    print_check(options.name, options.root, options.masks, options.split, [] if options.skip_broken else None)
 
 
-def check(
-    name: str, root: Path, masks: Path | None = None, split: str | None = None, skip_broken: bool = False
+def print_check(
+    name: str,
+    root: Path,
+    masks: Path | None = None,
+    split: str | None = None,
+    broken: list[str] | None = None,
 ) -> None:
     """Check split by split, each with its line of the table."""
-    from spherecorr.data.check import check_split
-    from spherecorr.data.records import DatasetError
-    from spherecorr.data.registry import DATASETS, open_dataset
+    from spherecorr.pipelines.prepare import check_dataset
 
-    dataset = open_dataset(name, root, masks)
-    info = DATASETS[name]
-    broken: list[str] | None = [] if skip_broken else None
-    names: set[str] = set()
-    splits = [split] if split else dict.fromkeys([*dataset.splits, *info.pairs])
-    if not splits:
-        raise DatasetError(f"'{root}' has no list of pairs in Layout/large.")
-    print("".join(f"{column:>18}" if i == 0 else f"{column:>11}" for i, column in enumerate(COLUMNS)))
-    for part in splits:
-        count = check_split(dataset, part, broken)
-        names |= count.names
+    rows = 0
+    kinds: Counter[str] = Counter()
+
+    def counted(part, count) -> None:
+        nonlocal rows
+        if rows == 0:
+            print("".join(f"{column:>18}" if i == 0 else f"{column:>11}" for i, column in enumerate(COLUMNS)))
         print(f"{part:>18}{count.images:>11,}{count.pairs:>11,}{count.keypoints:>11,}{count.masks:>11,}", flush=True)
-        if not broken and count.pairs != info.pairs.get(part, count.pairs):
-            raise DatasetError(
-                f"The split {part} has {count.pairs:,} pairs; {info.title} has {info.pairs[part]:,}. "
-                "Is the download complete?"
-            )
-    if not broken and not split and info.images and len(names) != info.images:
-        raise DatasetError(f"There are {len(names):,} images; {info.title} has {info.images:,}.")
-    if broken:
-        sentences = dict.fromkeys(broken)  # pairs that show the same broken image say the same
-        print(f"left out: {len(sentences):,}; the first: {next(iter(sentences))}")
-    print(f"{len(names):,} images of {len(dataset.categories)} categories are sound")
+        rows += 1
+        kinds.update(count.mask_kinds)
 
-
-# spherecorr data pairs
+    total = check_dataset(name, root, split=split, masks=masks, broken=broken, counted=counted)
+    if kinds:
+        print(f"masks are read as: {', '.join(f'{kind} ({number:,})' for kind, number in kinds.most_common())}")
+    print_left_out(broken)
+    print(f"{total.images:,} images of {total.categories} categories are sound")
 
 
 def register_pairs(actions) -> None:
@@ -100,25 +89,16 @@ def register_pairs(actions) -> None:
         "spherecorr data pairs awa-pose data/awa-pose --out awa_pose_test.txt",
     )
     add_dataset(parser)
-    parser.add_argument("--split", default="test", help="which (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.txt", help="the list")
+    parser.add_argument("--split", default="test", help="split to list (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.txt", help="file to write")
 
 
 def run_pairs(options: argparse.Namespace) -> None:
     """Read the pairs and write their images' ids."""
-    from spherecorr.data.records import DatasetError
-    from spherecorr.data.registry import open_dataset
-    from spherecorr.files import write_atomic
+    from spherecorr.pipelines.prepare import write_pairs
 
-    dataset = open_dataset(options.name, options.root)
-    if not hasattr(dataset, "pairs"):
-        raise DatasetError(f"{dataset.title} has no pairs.")
-    lines = [f"{pair.source.id} {pair.target.id}\n" for pair in dataset.pairs(options.split)]
-    write_atomic(options.out, "".join(lines).encode())
-    print(f"wrote {len(lines):,} pairs to {options.out}")
-
-
-# spherecorr data masks
+    count = write_pairs(options.name, options.root, options.split, options.out)
+    print(f"wrote {count:,} pairs to {options.out}")
 
 
 def register_masks(actions) -> None:
@@ -128,37 +108,35 @@ def register_masks(actions) -> None:
         "masks",
         run_masks,
         "Segment a dataset's objects with torchvision's Mask R-CNN, as in the paper.\n"
-        "Taken is the detection of the category that overlaps the annotated box most; where there is none, the\n"
-        "dataset's own mask. A run that was stopped goes on. Give the folder to other commands as --masks.",
+        "Of the detections of the image's category, the one that overlaps the annotated box most is taken; where\n"
+        "there is none, the dataset's own mask. Rerun the command to resume a run that was stopped. Give the folder\n"
+        "to other commands as --masks.",
         "spherecorr data masks spair data/SPair-71k --out data/SPair-masks",
     )
     add_dataset(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the masks, not in the dataset")
-    parser.add_argument("--split", help="only this one (default: all that are there)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder for the masks, outside of the dataset's"
+    )
+    parser.add_argument("--split", help="only this split (default: all that are there)")
     parser.add_argument(
         "--first", action="store_true", help="take the detection with the highest score, as the paper's code does"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+    add_device(parser)
 
 
 def run_masks(options: argparse.Namespace) -> None:
     """Make the masks of every image, and say where they came from."""
-    from importlib.metadata import version
+    from spherecorr.pipelines.masks import segment
 
-    from spherecorr.data.registry import open_dataset
-    from spherecorr.masking import check_folder, load_detector, make_masks
-
-    check_folder(options.out, options.root)
-    dataset = open_dataset(options.name, options.root)
-    records = {}
-    for split in [options.split] if options.split else dataset.splits:
-        pairs = dataset.pairs(split) if hasattr(dataset, "pairs") else []
-        shown = [image for pair in pairs for image in (pair.source, pair.target)]
-        records |= {image.id: image for image in [*dataset.images(split), *shown]}
-    detector = load_detector(options.device)
-    rule = "first" if options.first else "overlap"
-    versions = {**describe_versions(), "torchvision": version("torchvision")}
-    counts = make_masks(list(records.values()), detector, options.out, rule, versions, progress("masks"))
+    counts = segment(
+        options.name,
+        options.root,
+        options.out,
+        split=options.split,
+        rule="first" if options.first else "overlap",
+        device=options.device,
+        progress=show_progress,
+    )
     print(
         f"wrote {options.out}: {counts['detection']:,} masks detected, {counts['own']:,} the dataset's own, "
         f"{counts['none']:,} images without a mask"

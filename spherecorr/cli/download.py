@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,12 +18,15 @@ def register_download(commands) -> None:
         "download",
         run_download,
         "Fetch a dataset, or the weights of a backbone, and say where from, how large and under which licence.\n"
-        "A download that broke off goes on. A dataset is counted at the end, as by spherecorr data check.",
+        "Rerun the command to resume a download that broke off. A dataset is counted at the end, as by\n"
+        "spherecorr data check.",
         "spherecorr download spair --to data/SPair-71k\n  spherecorr download dinov2-b",
     )
-    parser.add_argument("name", metavar="NAME", help="a dataset, as of spherecorr data check, or a backbone")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the dataset's folder (default: data/NAME)")
-    parser.add_argument("--mirror", metavar="URL", help="folder of another server with the dataset's files")
+    parser.add_argument("name", metavar="NAME", help="a dataset, see spherecorr data check, or a backbone")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="folder for the dataset (default: data/NAME)")
+    parser.add_argument(
+        "--mirror", metavar="URL", help="address of a folder with the dataset's files on another server"
+    )
 
 
 def run_download(options: argparse.Namespace) -> None:
@@ -41,7 +45,7 @@ def run_download(options: argparse.Namespace) -> None:
 
 def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
     """Download, unpack, count; a folder that is there is only counted."""
-    from spherecorr.cli.data import check
+    from spherecorr.cli.data import print_check
     from spherecorr.data.download import address, download_dataset
     from spherecorr.data.registry import DATASETS
 
@@ -56,11 +60,11 @@ def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
         with byte_bars() as report:
             kept = download_dataset(info, folder, mirror, report, entry_bar)
         print(f"wrote {folder}; the files in {kept} are not needed any more")
-    check(name, folder)
+    print_check(name, folder)
 
 
 @contextmanager
-def byte_bars():
+def byte_bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """Something that is told how far each file is and shows it."""
     from tqdm import tqdm
 
@@ -90,16 +94,16 @@ def entry_bar(entries):
 def fetch_weights(name: str) -> None:
     """Find a backbone's weights, downloading them into the Hub's cache where they are missing."""
     from spherecorr.backbones.registry import BACKBONES
-    from spherecorr.backbones.weights import BackboneError, find, locate, weights_available
+    from spherecorr.backbones.weights import BackboneError, availability, fetch, find
     from spherecorr.data.registry import DATASETS
 
     info = find(name)
-    if info is not None and not weights_available(name):
-        print(f"{info.title}. Licence: {info.licence}. About {4 * info.parameters:,.0f} MB from the Hugging Face Hub.")
+    if info is not None and (megabytes := availability(name).megabytes):
+        print(f"{info.title}. Licence: {info.licence}. About {megabytes:,.0f} MB from the Hugging Face Hub.")
     try:
-        _, path = locate(name)
+        paths = fetch(name)
     except BackboneError as error:
         if name in BACKBONES:
             raise
         raise SpherecorrError(f"{error} Datasets are {', '.join(DATASETS)}.") from error
-    print(f"the weights are {path}, to be used as --backbone {name}")
+    print(f"the weights are {', '.join(map(str, paths))}, to be used as --backbone {name}")

@@ -10,6 +10,7 @@ from typing import Any
 from spherecorr.data.pairing import MIN_COMMON, draw, make_pair, matchable
 from spherecorr.data.reading import check_record, check_split, read_all, read_json
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
+from spherecorr.files import list_files
 
 KEYPOINTS = (
     *("left_eye", "right_eye", "nose", "neck", "root_of_tail"),
@@ -42,7 +43,7 @@ class AP10K:
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
-        self._files = sorted((self.root / "annotations").glob("ap10k-*-split1.json"))
+        self._files = list_files(self.root / "annotations", "ap10k-*-split1.json")
         if not self._files:
             raise DatasetError(f"'{self.root}' has no annotations/ap10k-*-split1.json: it is not in AP-10K's layout.")
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from spherecorr.data.pairing import draw, make_pair, matchable
 from spherecorr.data.reading import check_record, check_split, picture_size, read_all
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord, Point
+from spherecorr.files import list_files, list_folders
 
 KEYPOINTS = (
     *("nose", "upper_jaw", "lower_jaw", "mouth_end_right", "mouth_end_left"),
@@ -70,8 +71,7 @@ class AwaPose:
     @property
     def categories(self) -> list[str]:
         """Names of the classes, sorted."""
-        folders = (self.root / "Annotations").iterdir()
-        return sorted(folder.name for folder in folders if folder.is_dir() and folder.name != REPEATED)
+        return [folder.name for folder in list_folders(self.root / "Annotations") if folder.name != REPEATED]
 
     def images(self, split: str, broken: list[str] | None = None) -> list[ImageRecord]:
         """Every image with one animal that has a box."""
@@ -87,7 +87,9 @@ class AwaPose:
             broken: a list that gets a sentence for every file that cannot be read, instead of an error.
         """
         check_split(split, self.splits, self.title)
-        return read_all(lambda pair: make_pair(*map(self._record, pair)), self.drawn(broken), broken)
+        return read_all(
+            lambda pair: make_pair(self._record(pair[0]), self._record(pair[1])), self.drawn(broken), broken
+        )
 
     def drawn(self, broken: list[str] | None = None) -> list[tuple[Animal, Animal]]:
         """Per class, `per_class` different pairs with 3 keypoints in common; needs no pictures.
@@ -101,7 +103,7 @@ class AwaPose:
         return chosen
 
     def _animals(self, category: str, broken: list[str] | None) -> list[Animal]:
-        paths = sorted((self.root / "Annotations" / category).glob("*.pickle"))
+        paths = list_files(self.root / "Annotations" / category, "*.pickle")
         files = read_all(read_animals, paths, broken)
         return [animals[0] for animals in files if len(animals) == 1 and animals[0].box is not None]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import ImageOps
-
+from spherecorr.data.masks import MaskKind, read_mask
 from spherecorr.data.reading import read_all
-from spherecorr.data.records import DatasetError, ImageRecord, open_picture
+from spherecorr.data.records import DatasetError, ImageRecord
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class SplitCount:
         keypoints: that are visible; of a dataset that gives points pair by pair, over all pairs.
         masks: of the images.
         names: ids of the images.
+        mask_kinds: how the masks were read (see `masks.read_mask`), and how many each way.
     """
 
     images: int
@@ -28,6 +29,7 @@ class SplitCount:
     keypoints: int
     masks: int
     names: frozenset[str]
+    mask_kinds: dict[MaskKind, int]
 
 
 def check_split(dataset: Any, split: str, broken: list[str] | None = None) -> SplitCount:
@@ -45,27 +47,26 @@ def check_split(dataset: Any, split: str, broken: list[str] | None = None) -> Sp
     shown = [image for pair in pairs for image in (pair.source, pair.target)]
     # Readers with an annotation per image show the same record in many pairs; it counts once.
     records = {id(image): image for image in [*dataset.images(split, broken), *shown]}.values()
-    sound = {image.id for image in read_all(check_image, {image.id: image for image in records}.values(), broken)}
+    kinds = dict(read_all(_checked, {image.id: image for image in records}.values(), broken))
+    sound = frozenset(kinds)
     kept = [image for image in records if image.id in sound]
     return SplitCount(
         images=len(sound),
         pairs=sum(pair.source.id in sound and pair.target.id in sound for pair in pairs),
         keypoints=sum(point is not None for image in kept for point in image.keypoints.values()),
         masks=len({image.id for image in kept if image.mask}),
-        names=frozenset(sound),
+        names=sound,
+        mask_kinds=dict(Counter(kind for kind in kinds.values() if kind)),
     )
 
 
 def check_picture(image: ImageRecord) -> ImageRecord:
-    """Return the record if its picture can be decoded and has the annotated size.
+    """Return the record if its picture can be used and has the annotated size.
 
     Raises:
         DatasetError: otherwise.
     """
-    width, height = ImageOps.exif_transpose(open_picture(image.path)).size
-    if (width, height) != tuple(image.size):
-        annotated = f"{image.size[0]} x {image.size[1]}"
-        raise DatasetError(f"'{image.path}' has {width} x {height} pixels, its annotation says {annotated}.")
+    image.load_picture()
     return image
 
 
@@ -75,12 +76,19 @@ def check_image(image: ImageRecord) -> ImageRecord:
     Raises:
         DatasetError: otherwise.
     """
-    width, height = check_picture(image).size
-    if image.mask:
-        mask = image.load_mask()
-        if mask.shape != (height, width):
-            size = f"{mask.shape[1]} x {mask.shape[0]}"
-            raise DatasetError(f"'{image.mask}' has {size} pixels, its picture {width} x {height}.")
-        if not mask.any():
-            raise DatasetError(f"'{image.mask}' is empty: no pixel is above 0.")
+    _checked(image)
     return image
+
+
+def _checked(image: ImageRecord) -> tuple[str, MaskKind | None]:
+    """Id of a sound image, and how its mask was read; see `check_image`."""
+    width, height = check_picture(image).size
+    if not image.mask:
+        return image.id, None
+    mask, kind = read_mask(image.mask, image.category)
+    if mask.shape != (height, width):
+        size = f"{mask.shape[1]} x {mask.shape[0]}"
+        raise DatasetError(f"'{image.mask}' has {size} pixels, its picture {width} x {height}.")
+    if not mask.any():
+        raise DatasetError(f"'{image.mask}' is empty: no pixel is the object.")
+    return image.id, kind

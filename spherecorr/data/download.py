@@ -199,16 +199,16 @@ def unpack(archive: Path, folder: Path, inside: str = "", progress: Callable[[It
 def _entries(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Name and content of every plain file."""
     if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as file:
-            for entry in file.infolist():
+        with zipfile.ZipFile(archive) as zipped:
+            for entry in zipped.infolist():
                 if not entry.is_dir():
-                    with file.open(entry) as content:
+                    with zipped.open(entry) as content:
                         yield entry.filename, content
     else:
-        with tarfile.open(archive) as file:
-            for entry in file:
-                if entry.isfile():
-                    yield entry.name, file.extractfile(entry)
+        with tarfile.open(archive) as tarred:
+            for member in tarred:
+                if member.isfile() and (extracted := tarred.extractfile(member)):
+                    yield member.name, extracted
 
 
 def _write(content: IO[bytes], path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spherecorr.data.reading import check_record, check_split, find_mask, picture_size, read_all, read_csv
 from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.files import list_files
 
 
 class Folder:
@@ -15,7 +16,7 @@ class Folder:
 
     The columns are `image` (a path under the folder), `category`, and `azimuth` (degrees of the camera from the
     object's front towards its left) or `azimuth_bin` (0 to 7, in steps of 45 degrees). The columns `elevation` (degrees
-    of the camera above the object's horizon), `mask` (a path under the folder, above 0 on the object) and `instance`
+    of the camera above the object's horizon), `mask` (a path under the folder, see `masks.read_mask`) and `instance`
     (a name that all pictures of one object share, so that they are not compared with each other) are optional, and so
     is what stands in them.
 
@@ -54,6 +55,8 @@ class Folder:
         return read_all(lambda row: self._record(*row), rows, broken)
 
     def _record(self, where: str, row: dict[str, str]) -> ImageRecord:
+        if not Path(row["image"].strip()).name:
+            raise DatasetError(f"'{where}' names no image.")
         path, mask = self.root / row["image"], row.get("mask")
         identity = f"{row['category']}/{Path(row['image']).with_suffix('').as_posix().replace('/', '-')}"
         azimuth, azimuth_bin = _azimuth(where, row)
@@ -118,7 +121,7 @@ class Eth80:
     def __init__(self, root: str | Path, masks: str | Path | None = None):
         self.root = Path(root)
         self.masks = None if masks is None else Path(masks)
-        self._paths = sorted(path for path in self.root.glob("*/*") if path.suffix in (".jpg", ".png"))
+        self._paths = list_files(self.root, "*/*", (".jpg", ".png"))
         if not self._paths:
             raise DatasetError(f"'{self.root}' has no pictures such as car1/car1-090-045.png of ETH-80.")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spherecorr.data.reading import check_record, check_split, find_mask, picture_size, read_all, read_text
 from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.files import list_folders
 
 CATEGORY = "car"
 ANNOTATIONS, MASKS = "annotations", "instance_masks"
@@ -46,8 +47,7 @@ class FreiburgCars:
             broken: a list that gets a sentence for every car or line that cannot be read, instead of an error.
         """
         check_split(split, self.splits, self.title)
-        folders = (path.name for path in self._pictures.iterdir() if path.is_dir())
-        cars = sorted(name for name in folders if name not in (ANNOTATIONS, MASKS))
+        cars = [car.name for car in list_folders(self._pictures) if car.name not in (ANNOTATIONS, MASKS)]
         lines = read_all(self._lines, cars, broken)
         return read_all(lambda line: self._record(*line), [line for car in lines for line in car], broken)
 

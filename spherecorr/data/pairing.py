@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from spherecorr.data.records import ImageRecord, PairRecord
+from spherecorr.data.records import ImageRecord, PairRecord, Point
 
-Item = TypeVar("Item")  # has `keypoints`: an ImageRecord, or what is known before its picture is opened
+
+class Annotated(Protocol):
+    """An ImageRecord, or what is known before its picture is opened."""
+
+    @property
+    def keypoints(self) -> Mapping[str, Point | None]:
+        """Name -> (x, y), None where hidden."""
+        ...
+
+
+Item = TypeVar("Item", bound=Annotated)
 
 MIN_COMMON = 3
 """Keypoints that both images of a pair must show."""
 
 
-def matchable(candidates: Iterable[tuple[Item, Item]]) -> list[tuple[Item, Item]]:
+def matchable(candidates: Iterable[tuple[Item, ...]]) -> list[tuple[Item, Item]]:
     """Those that show at least `MIN_COMMON` keypoints in common."""
     shown: dict[int, frozenset[str]] = {}
 

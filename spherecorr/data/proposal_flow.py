@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spherecorr.data.masks import VOC_CLASSES
 from spherecorr.data.pairing import make_pair
 from spherecorr.data.reading import check_record, check_split, picture_size, read_all, read_csv
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord, Point
 
-VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
 LISTS = {"trn": "train_pairs.csv", "val": "val_pairs.csv", "test": "test_pairs.csv"}
 POINTS = 10
 """Points of every pair of PF-WILLOW."""
@@ -84,7 +81,8 @@ class PFPascal:
             _record(self.root / row[name], category, keypoints, None, where)
             for name, keypoints in zip(("source_image", "target_image"), points, strict=True)
         ]
-        return make_pair(*images, attributes)
+        source, target = images
+        return make_pair(source, target, attributes)
 
 
 class PFWillow:
@@ -139,7 +137,8 @@ class PFWillow:
             box = (min(columns), min(lines), max(columns), max(lines))
             path = self.root / row[f"image{side}"]
             images.append(_record(path, path.parent.name, keypoints, box, where))
-        return make_pair(*images)
+        source, target = images
+        return make_pair(source, target)
 
 
 def _points(where: str, xs: list[str], ys: list[str]) -> dict[str, Point]:
@@ -155,7 +154,7 @@ def _points(where: str, xs: list[str], ys: list[str]) -> dict[str, Point]:
 def _record(
     path: Path, category: str, keypoints: dict[str, Point], box: tuple[float, float, float, float] | None, where: str
 ) -> ImageRecord:
-    record = ImageRecord(f"{category}/{path.stem}", path, picture_size(path), category, box, keypoints)
+    record = ImageRecord(f"{category}/{path.stem}", path, picture_size(path), category, box, {**keypoints})
     return check_record(record, where)
 
 

@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
-
-from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr import images
+from spherecorr.data.errors import DatasetError, of_a_dataset
+from spherecorr.data.records import ImageRecord
+from spherecorr.images import ImageError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-
-EXIF_ORIENTATION = 0x0112
-SIDEWAYS = (5, 6, 7, 8)  # values of it that swap width and height
 
 
 def check_split(split: str, splits: Sequence[str], dataset: str) -> None:
@@ -32,7 +30,7 @@ def read_all(read: Callable[[Item], Value], items: Iterable[Item], broken: list[
     for item in items:
         try:
             values.append(read(item))
-        except DatasetError as error:
+        except (DatasetError, ImageError) as error:
             if broken is None:
                 raise
             broken.append(str(error))
@@ -70,34 +68,37 @@ def read_json(path: Path) -> Any:
 def read_csv(path: Path, columns: Iterable[str]) -> list[tuple[str, dict[str, str]]]:
     """The rows under the header line: where each stands, for messages, and its column -> text.
 
+    Rows without text, which spreadsheets leave behind, are no rows.
+
     Raises:
         DatasetError: the file is missing, lacks one of the columns, or has a row with too few or too many fields.
     """
-    reader = csv.DictReader(read_text(path).splitlines())
+    reader = csv.reader(read_text(path).splitlines())
+    try:
+        lines = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
+    except csv.Error as error:
+        raise DatasetError(f"'{path}, line {reader.line_num}' is no line of a CSV file ({error}).") from error
+    header = lines[0][1] if lines else []
     for column in columns:
-        if column not in (reader.fieldnames or ()):
+        if column not in header:
             raise DatasetError(f"'{path}' lacks the column '{column}'.")
     rows = []
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in row or None in row.values():
+    for number, fields in lines[1:]:
+        where = f"{path}, line {number}"
+        if len(fields) != len(header):
             raise DatasetError(f"'{where}' has another number of fields than the header.")
-        rows.append((where, row))
+        rows.append((where, dict(zip(header, fields, strict=True))))
     return rows
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the upright picture, from the file's head alone.
+    """(width, height) of the upright picture; see `images.picture_size`.
 
     Raises:
         DatasetError: the file is missing or no picture.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return (height, width) if image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS else (width, height)
-    except OSError as error:
-        raise DatasetError(f"'{path}' cannot be read as a picture ({error}).") from error
+    with of_a_dataset():
+        return images.picture_size(path)
 
 
 def find_mask(identity: str, own: Path, masks: Path | None) -> Path | None:

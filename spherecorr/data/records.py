@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spherecorr.errors import SpherecorrError
+from spherecorr.data.errors import DatasetError, of_a_dataset
+from spherecorr.data.masks import read_mask
+from spherecorr.images import ImageError, load_image, open_picture
 
 Point = tuple[float, float]
-
-
-class DatasetError(SpherecorrError):
-    """A dataset's file is missing or broken; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class ImageRecord:
         azimuth_bin: 0..7 in steps of 45 degrees; None where no viewpoint is annotated.
         azimuth: degrees of the camera from the object's front towards its left; None where only the bin is known.
         elevation: degrees of the camera above the object's horizon; None where unknown.
-        mask: path of the segmentation, above 0 on the object; None if there is none.
+        mask: path of the segmentation (see `masks.read_mask`); None if there is none.
         surface: path of the surface points of a render (see `render.dataset`); None for photographs.
         instance: the very object that is shown, of its category; None where every image is taken to show its own.
     """
@@ -64,21 +62,39 @@ class ImageRecord:
             return float(max(self.size))
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
-    def load_mask(self) -> np.ndarray:
-        """Boolean `[h, w]`.
+    def load_picture(self) -> Image.Image:
+        """The picture, upright and RGB.
 
         Raises:
-            DatasetError: the image has no mask, or its file cannot be read.
+            DatasetError: the file is missing, broken, too small or too large, or has another size than annotated.
+        """
+        with of_a_dataset():
+            picture = open_picture(self.path)
+        if picture.size != tuple(self.size):
+            found, said = (f"{width} x {height}" for width, height in (picture.size, self.size))
+            raise DatasetError(f"'{self.path}' has {found} pixels, its annotation says {said}.")
+        try:
+            return load_image(picture)
+        except ImageError as error:
+            raise DatasetError(f"'{self.path}' cannot be used. {error}") from error
+
+    def load_mask(self) -> np.ndarray:
+        """Boolean `[h, w]`, True on the object; see `masks.read_mask`.
+
+        Raises:
+            DatasetError: the image has no mask, its file cannot be read, or what it means is ambiguous.
         """
         if self.mask is None:
             raise DatasetError(f"Image '{self.id}' has no mask.")
-        return np.asarray(open_picture(self.mask).convert("L")) > 0
+        return read_mask(self.mask, self.category)[0]
 
     def load_surface(self) -> np.ndarray:
         """Float32 `[h, w, 3]` in -1..1; meaningful on the mask only."""
         if self.surface is None:
             raise DatasetError(f"Image '{self.id}' has no surface points; only renders do.")
-        return np.asarray(open_picture(self.surface), dtype=np.float32) / 127.5 - 1
+        with of_a_dataset():
+            surface = open_picture(self.surface)
+        return np.asarray(surface, dtype=np.float32) / 127.5 - 1
 
 
 @dataclass(frozen=True)
@@ -98,17 +114,3 @@ def mirrored_name(keypoint: str) -> str | None:
         if word in ("left", "right"):
             return "_".join([*words[:i], "right" if word == "left" else "left", *words[i + 1 :]])
     return None
-
-
-def open_picture(path: Path) -> Image.Image:
-    """Open and decode.
-
-    Raises:
-        DatasetError: the file is missing, broken or no picture.
-    """
-    try:
-        image = Image.open(path)
-        image.load()
-        return image
-    except OSError as error:
-        raise DatasetError(f"'{path}' cannot be read as a picture ({error}).") from error

@@ -7,14 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from spherecorr.data.reading import check_record, check_split, find_mask, read_all, read_json
+from spherecorr.data.reading import check_record, check_split, find_mask, read_all, read_json, read_text
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
+from spherecorr.files import list_files, list_folders
 
 SPLITS = ("trn", "val", "test")
 
 
 class SPair71k:
     """Reads a folder with `ImageAnnotation`, `PairAnnotation`, `Layout`, `JPEGImages` and `Segmentation`.
+
+    Without a folder `Layout`, as in some copies, every pair annotation that is there counts, in the order of the names.
 
     Args:
         root: the folder.
@@ -39,12 +42,12 @@ class SPair71k:
     @property
     def categories(self) -> list[str]:
         """Names of the categories, sorted."""
-        return sorted(folder.name for folder in (self.root / self.image_folder).iterdir() if folder.is_dir())
+        return [folder.name for folder in list_folders(self.root / self.image_folder)]
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Those of trn, val and test that are there; renders often have one only."""
-        return tuple(split for split in SPLITS if self._layout_file(split).is_file())
+        return tuple(split for split in SPLITS if self._layout_file(split).is_file() or self._listed(split))
 
     @cached_property
     def keypoint_names(self) -> dict[str, list[str]]:
@@ -75,9 +78,18 @@ class SPair71k:
     def _names(self, split: str) -> list[str]:
         check_split(split, SPLITS, self.title)
         path = self._layout_file(split)
-        if not path.is_file():
+        if path.is_file():
+            return self._checked_names(read_text(path).split(), path)
+        names = self._listed(split)
+        if not names:
             raise DatasetError(f"'{path}' is missing.")
-        return self._checked_names(path.read_text().split(), path)
+        return self._checked_names(names, self.root / self.pair_folder / split)
+
+    def _listed(self, split: str) -> list[str]:
+        """Names of the pair annotations of a copy without `Layout`."""
+        if self.layout != "large" or (self.root / "Layout").exists():
+            return []
+        return [path.stem for path in list_files(self.root / self.pair_folder / split, "*.json")]
 
     def _checked_names(self, names: list[str], path: Path) -> list[str]:
         for name in names:
@@ -126,7 +138,7 @@ class SPair71k:
                 category=category,
                 box=tuple(annotation["bndbox"]),
                 keypoints=keypoints,
-                azimuth_bin=annotation["azimuth_id"],
+                azimuth_bin=annotation.get("azimuth_id"),
                 azimuth=annotation.get("azimuth"),
                 elevation=annotation.get("elevation"),
                 mask=find_mask(identity, mask, self.masks),
@@ -159,7 +171,7 @@ class SPairU(SPair71k):
     def _names(self, split: str) -> list[str]:
         check_split(split, self.splits, self.title)
         folder = self.root / self.pair_folder / split
-        names = sorted(path.stem for path in folder.glob("*.json"))
+        names = [path.stem for path in list_files(folder, "*.json")]
         if not names:
             raise DatasetError(f"'{folder}' has no pair annotations.")
         return self._checked_names(names, folder)

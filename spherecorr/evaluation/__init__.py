@@ -1,1 +1,1 @@
-"""Evaluation: matches of a dataset -> figures that can be compared."""
+"""Evaluation: matches of a dataset -> scores that can be compared."""

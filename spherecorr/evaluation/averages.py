@@ -1,7 +1,7 @@
 """Averages of PCK and KAP over keypoints, pairs and categories, and how far they vary when pairs are drawn again.
 
 Weights `[S, P]` say how often each of P pairs counts. Their first row is all ones, so what is computed with it is the
-figure itself; the other rows are bootstrap resamples of the pairs.
+score itself; the other rows are bootstrap resamples of the pairs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def resample(categories: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
     Args:
         categories: int `[P]`.
-        resamples: how many; 0 for the figures alone.
+        resamples: how many; 0 for the scores alone.
         seed: the same seed gives the same resamples.
 
     Returns:
@@ -72,11 +72,10 @@ def kap_averages(
         `[4 + C, S]` in the order of `AVERAGES`, then the categories; NaN where there is no positive.
     """
     member = categories == np.arange(categories.max() + 1)[:, None]
-    by_category = []
-    for chosen in member:
-        mine = chosen[pair]
-        by_category.append(weighted_average_precision(scores[mine], labels[mine], pair[mine], weights))
-    by_category = np.stack(by_category)
+    entries = [chosen[pair] for chosen in member]
+    by_category = np.stack(
+        [weighted_average_precision(scores[mine], labels[mine], pair[mine], weights) for mine in entries]
+    )
     pooled = weighted_average_precision(scores, labels, pair, weights)
     alone = average_precision_by_pair(scores, labels, pair, len(categories))
     defined = np.isfinite(alone)

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from spherecorr.data.check import check_picture
 from spherecorr.data.reading import read_all, read_json
-from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
+from spherecorr.data.records import DatasetError, PairRecord
 from spherecorr.data.symmetry import Symmetry
-from spherecorr.errors import SpherecorrError
-from spherecorr.evaluation.keypoint_table import Fusion, KeypointTable, Padding, Side, concatenate
+from spherecorr.evaluation.inputs import AnySphere, EvaluationError, input_digests, object_cells, sphere_maps
+from spherecorr.evaluation.keypoint_table import KeypointTable, Side, concatenate
 from spherecorr.evaluation.report import Report
 from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.settings import EvaluationSettings
 from spherecorr.evaluation.summary import summarise
-from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.features import FeatureMap
 from spherecorr.files import write_atomic
+from spherecorr.identity import without_names
+from spherecorr.matching.settings import MatchSettings
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.store import FeatureStore
 
-THRESHOLDS = (0.1, 0.05, 0.01)
-PROTOCOLS = ("corrected", "authors", "jamais-vu")
 PART = 256  # pairs whose table is one file
 LEFT_OUT = "left-out.txt"
+Value = TypeVar("Value")
 Progress = Callable[[Sequence], Iterable]
-
-
-class EvaluationError(SpherecorrError):
-    """An evaluation that cannot be made; the message says why and what to do."""
 
 
 def evaluate(
@@ -42,20 +39,19 @@ def evaluate(
     features: Mapping[str, FeatureMap],
     *,
     split: str = "test",
-    sphere: SphereMapper | Mapping[str, SphereMap] | None = None,
+    sphere: AnySphere = None,
     alpha: float | Sequence[float] | None = None,
-    thresholds: Sequence[float] = THRESHOLDS,
-    protocols: Sequence[str] = PROTOCOLS,
-    sides: Side = "box",
-    fusion: Fusion = "cosine",
-    padding: Padding = "lowest",
+    thresholds: Sequence[float] = EvaluationSettings.thresholds,
+    protocols: Sequence[str] = EvaluationSettings.protocols,
+    sides: Side = EvaluationSettings.sides,
+    settings: MatchSettings | None = None,
     symmetry: Mapping[str, Symmetry] | None = None,
-    inclusive: bool = False,
-    resamples: int = 500,
+    inclusive: bool = EvaluationSettings.inclusive,
+    resamples: int = EvaluationSettings.resamples,
     out: str | Path | None = None,
     overwrite: bool = False,
     broken: list[str] | None = None,
-    settings: dict[str, Any] | None = None,
+    about: dict[str, Any] | None = None,
     progress: Progress = iter,
 ) -> Report:
     """Match the keypoints of a dataset's pairs and report PCK and KAP.
@@ -72,16 +68,16 @@ def evaluate(
         thresholds: shares of the longer side of the target.
         sides: of the target's "box" (the image's where it has none), or of its "image".
         protocols: names of `metrics.KAP_PROTOCOLS`.
-        fusion: the similarity, see `scoring.score_pairs`.
-        padding: whether matches may lie on padding, see there.
+        settings: how to match; `alpha` counts instead of its own.
         symmetry: category -> its symmetric keypoints, see `data.symmetry.read_symmetry`; by default as their names say.
         inclusive: a match exactly at the threshold is correct.
         resamples: of the bootstrap behind the intervals; 0 for none.
-        out: folder that keeps what was scored; the same call again goes on from there. None keeps nothing.
+        out: folder that keeps what was scored; the same call resumes there. It holds digests of the annotations, the
+            features and the sphere, and refuses others. None keeps nothing.
         overwrite: begin anew, whatever `out` holds.
         broken: a list that gets a sentence for everything that cannot be used, instead of an error; `out` keeps it as
             left-out.txt.
-        settings: JSON-able entries that `out` and the report state first.
+        about: JSON-able entries that `out` and the report state first.
         progress: wraps the parts that are left to do, to show progress.
 
     Raises:
@@ -98,72 +94,37 @@ def evaluate(
     if isinstance(sphere, SphereMapper):
         sphere.check(sample.source)
     alphas = choose_alphas(sphere, alpha)
-    choices = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides}
-    choices |= {"fusion": fusion, "padding": padding}
+    settings = settings or MatchSettings()
+    choices: dict[str, Any] = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides}
+    images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
+    if isinstance(features, FeatureStore):
+        features.check(images)
     record = {
         **({"split": split} if hasattr(dataset, "pairs") else {}),
-        **(settings or {}),
+        **(about or {}),
         "pairs": len(pairs),
-        "checksum of pairs": _checksum(pair.id.encode() for pair in pairs),
         "features": {**asdict(sample.source), "input_size": sample.framing.input_size},
-        "checksum of sphere": sphere_checksum(sphere) if isinstance(sphere, SphereMapper) else None,
         "alphas": alphas,
         **choices,
-        "checksum of symmetry": _checksum([_written(symmetry)]) if symmetry else None,
+        "matching": {name: value for name, value in asdict(settings).items() if name not in ("alpha", "k")},
     }
-    spheres = _SphereMaps(sphere, features) if isinstance(sphere, SphereMapper) else sphere
+    if out:
+        record["digests"] = input_digests(pairs, images, features, sphere, symmetry, settings)
+    spheres = sphere_maps(sphere, features) if isinstance(sphere, SphereMapper) else sphere
+    objects = object_cells(settings, images, features, sphere, spheres)
 
     def score(part: Sequence[PairRecord]) -> KeypointTable:
-        return score_pairs(part, features, spheres, alphas, **choices, symmetry=symmetry)
+        more: dict[str, Any] = {"settings": settings, "objects": objects, "symmetry": symmetry}
+        return score_pairs(part, features, spheres, alphas, **choices, **more)
 
-    table = _score_in_parts(pairs, score, out and Path(out), record, overwrite, progress)
+    table = _score_in_parts(pairs, score, Path(out) if out else None, record, overwrite, progress)
     left_out = {"left out": {"count": len(broken), "first": broken[0]}} if broken else {}
     if out and broken and join_processes("cpu").main:
         write_atomic(Path(out) / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
     return summarise(table, inclusive=inclusive, resamples=resamples, settings={**record, **left_out})
 
 
-def read_pairs(dataset: Any, split: str, broken: list[str] | None = None) -> list[PairRecord]:
-    """The pairs of a split whose pictures are there.
-
-    Args:
-        dataset: a reader with pairs.
-        split: of the dataset.
-        broken: a list that gets a sentence for everything that cannot be used, instead of an error; then the pictures
-            are decoded, too.
-
-    Raises:
-        DatasetError: no such split, a broken annotation, or a pair that names a missing picture.
-    """
-    faults: dict[Path, str | None] = {}
-
-    def checked(pair: PairRecord) -> PairRecord:
-        for image in (pair.source, pair.target):
-            if image.path not in faults:
-                faults[image.path] = _fault(image, decode=broken is not None)
-            if faults[image.path]:
-                raise DatasetError(f"Pair '{pair.id}' cannot be used: {faults[image.path]}")
-        return pair
-
-    return read_all(checked, dataset.pairs(split, broken), broken)
-
-
-def spread(pairs: Sequence[PairRecord], limit: int | None) -> list[PairRecord]:
-    """At most so many of the pairs, evenly spread over the list, so that every category keeps its share.
-
-    Raises:
-        EvaluationError: a limit below 1.
-    """
-    if limit is not None and limit < 1:
-        raise EvaluationError(f"A limit is a number of pairs, 1 or more; got {limit}.")
-    if limit is None or limit >= len(pairs):
-        return list(pairs)
-    return [pairs[i] for i in np.linspace(0, len(pairs), limit, endpoint=False).astype(int)]
-
-
-def choose_alphas(
-    sphere: SphereMapper | Mapping[str, SphereMap] | None, alpha: float | Sequence[float] | None
-) -> tuple[float, ...]:
+def choose_alphas(sphere: AnySphere, alpha: float | Sequence[float] | None) -> tuple[float, ...]:
     """Raw, sphere, and the shares between that were asked for or that the mapper recommends.
 
     Raises:
@@ -180,33 +141,6 @@ def choose_alphas(
         if not 0 <= value <= 1:
             raise EvaluationError(f"alpha is the sphere's share and must lie between 0 and 1; got {value:g}.")
     return tuple(dict.fromkeys((0.0, 1.0, *map(float, asked))))
-
-
-def sphere_checksum(mapper: SphereMapper) -> str:
-    """What tells two mappers apart: a digest of their weights."""
-    state = sorted(mapper.state_dict().items())
-    return _checksum(key.encode() + tensor.cpu().numpy().tobytes() for key, tensor in state)
-
-
-class _SphereMaps(Mapping[str, SphereMap]):
-    """The sphere maps of all images, each computed when it is first asked for; they are small."""
-
-    def __init__(self, mapper: SphereMapper, features: Mapping[str, FeatureMap]):
-        self._mapper, self._features = mapper, features
-        self._maps: dict[str, SphereMap] = {}
-
-    def __getitem__(self, image_id: str) -> SphereMap:
-        if image_id not in self._maps:
-            features = self._features[image_id]
-            found = self._mapper.sphere_map(features)
-            self._maps[image_id] = SphereMap(found.points.to(features.features.device), found.framing)
-        return self._maps[image_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._features)
-
-    def __len__(self) -> int:
-        return len(self._features)
 
 
 def _score_in_parts(
@@ -230,7 +164,7 @@ def _score_in_parts(
         own = range(processes.index, len(parts), processes.count)
         for i in progress([i for i in own if not files[i].exists()]):
             score(parts[i]).save(files[i])
-        processes.wait()
+        processes.barrier()
         tables = [KeypointTable.load(file) for file in files]
     return concatenate(tables).select(np.argsort(order))
 
@@ -243,14 +177,25 @@ def _claim(out: Path, record: dict[str, Any], overwrite: bool, processes: Proces
         if overwrite:
             shutil.rmtree(parts, ignore_errors=True)
             (out / LEFT_OUT).unlink(missing_ok=True)
-        elif parts.is_dir() and (found := read_json(file)) != content:
-            names = [name for name in {**found, **content} if found.get(name) != content.get(name)]
-            there, now = (", ".join(f"{name} {said.get(name)}" for name in names) for said in (found, content))
+        elif parts.is_dir() and without_names(found := read_json(file)) != without_names(content):
             raise EvaluationError(
-                f"'{out}' holds results of other settings ({there}; now {now}). Choose another folder, or overwrite it."
+                f"'{out}' holds results of other {_differences(found, content)}. "
+                "Choose another folder, or overwrite it."
             )
         write_atomic(file, (json.dumps(content, indent=2) + "\n").encode())
-    processes.wait()
+    processes.barrier()
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """'settings (fusion cosine; now l2) and annotations': digests by name, everything else by value."""
+    digests = [side.get("digests") or {} for side in (found, wanted)]
+    inputs = [name for name in digests[1] if digests[0].get(name) != digests[1][name]]
+    there, here = ({**side, **side.get("matching", {})} for side in (found, wanted))
+    skipped = ("digests", "matching")
+    names = [name for name in {**there, **here} if name not in skipped and there.get(name) != here.get(name)]
+    said = (", ".join(f"{name} {side.get(name)}" for name in names) for side in (there, here))
+    parts = [f"settings ({'; now '.join(said)})"] if names else []
+    return " and ".join([*parts, *inputs])
 
 
 def _with_features(pair: PairRecord, features: Mapping[str, FeatureMap]) -> PairRecord:
@@ -258,33 +203,3 @@ def _with_features(pair: PairRecord, features: Mapping[str, FeatureMap]) -> Pair
         if image.id not in features:
             raise DatasetError(f"There are no features for image '{image.id}', which pair '{pair.id}' names.")
     return pair
-
-
-def _fault(image: ImageRecord, decode: bool) -> str | None:
-    """Why a picture cannot be used; None if it can."""
-    if not image.path.is_file():
-        return f"there is no picture '{image.path}'."
-    try:
-        if decode:
-            check_picture(image)
-    except DatasetError as error:
-        return str(error)
-    return None
-
-
-def _written(symmetry: Mapping[str, Symmetry]) -> bytes:
-    """The same for the same symmetry: sets have no order of their own."""
-    return json.dumps(
-        {
-            name: [dict(of.mirrored), {part: sorted(group) for part, group in of.groups.items()}]
-            for name, of in symmetry.items()
-        },
-        sort_keys=True,
-    ).encode()
-
-
-def _checksum(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk + b"\n")
-    return digest.hexdigest()[:16]

@@ -14,10 +14,9 @@ import numpy as np
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
+from spherecorr.matching.settings import Candidates, Fusion
 
 Side = Literal["box", "image"]
-Fusion = Literal["cosine", "l2"]
-Padding = Literal["lowest", "counted"]
 
 
 class TableError(SpherecorrError):
@@ -35,8 +34,9 @@ class KeypointTable:
         protocols: KAP's, names of `metrics.KAP_PROTOCOLS`.
         thresholds: KAP's, shares of a side of the target.
         sides: which side: "box" (the image where the target has no box) or "image".
-        fusion: the similarity, see `scoring.score_pairs`.
-        padding: whether matches may lie on padding, see `scoring.score_pairs`.
+        fusion: the similarity, see `MatchSettings`.
+        candidates: where matches may lie, see `MatchSettings`.
+        soft_window: cells on each side by which matches were refined, see `MatchSettings`; or None.
         pair_ids: length P, in the order in which the pairs were given; a pair may have no row.
         pair_categories: length P, of the source.
         pair_attributes: length P, as annotated.
@@ -58,7 +58,8 @@ class KeypointTable:
     thresholds: tuple[float, ...]
     sides: Side
     fusion: Fusion
-    padding: Padding
+    candidates: Candidates
+    soft_window: int | None
     pair_ids: tuple[str, ...]
     pair_categories: tuple[str, ...]
     pair_attributes: tuple[dict[str, Any], ...]
@@ -90,7 +91,7 @@ class KeypointTable:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                head = {
+                head: dict[str, Any] = {
                     name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(str(file["head"])).items()
                 }
                 return cls(**head, **{name: file[name] for name in OF_ROWS})
@@ -113,15 +114,13 @@ class KeypointTable:
         count = np.searchsorted(self.pair[order], pairs, side="right") - start
         first = np.cumsum(count) - count
         rows = order[np.repeat(start - first, count) + np.arange(count.sum())]
-        return KeypointTable(
-            **{name: getattr(self, name) for name in SETTINGS},
-            **{name: tuple(getattr(self, name)[i] for i in pairs) for name in OF_PAIRS},
-            **{name: getattr(self, name)[..., rows] for name in OF_ROWS if name != "pair"},
-            pair=np.repeat(np.arange(len(pairs)), count),
-        )
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in SETTINGS}
+        chosen |= {name: tuple(getattr(self, name)[i] for i in pairs) for name in OF_PAIRS}
+        chosen |= {name: getattr(self, name)[..., rows] for name in OF_ROWS if name != "pair"}
+        return KeypointTable(**chosen, pair=np.repeat(np.arange(len(pairs)), count))
 
 
-SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion", "padding")
+SETTINGS = ("alphas", "protocols", "thresholds", "sides", "fusion", "candidates", "soft_window")
 OF_PAIRS = ("pair_ids", "pair_categories", "pair_attributes")
 OF_ROWS = tuple(field.name for field in fields(KeypointTable) if field.name not in SETTINGS + OF_PAIRS)
 
@@ -139,13 +138,8 @@ def concatenate(tables: Sequence[KeypointTable]) -> KeypointTable:
         if len(values) > 1:
             raise TableError(f"Keypoint tables of different {name} cannot be joined: {sorted(values)}.")
     first_pair = np.cumsum([0, *(len(table.pair_ids) for table in tables)])
-    return KeypointTable(
-        **{name: getattr(tables[0], name) for name in SETTINGS},
-        **{name: tuple(value for table in tables for value in getattr(table, name)) for name in OF_PAIRS},
-        **{
-            name: np.concatenate([getattr(table, name) for table in tables], axis=-1)
-            for name in OF_ROWS
-            if name != "pair"
-        },
-        pair=np.concatenate([table.pair + first for table, first in zip(tables, first_pair, strict=False)]),
-    )
+    joined: dict[str, Any] = {name: getattr(tables[0], name) for name in SETTINGS}
+    joined |= {name: tuple(value for table in tables for value in getattr(table, name)) for name in OF_PAIRS}
+    joined |= {name: np.concatenate([getattr(table, name) for table in tables], axis=-1) for name in OF_ROWS}
+    joined["pair"] = np.concatenate([table.pair + first for table, first in zip(tables, first_pair, strict=False)])
+    return KeypointTable(**joined)

@@ -1,4 +1,4 @@
-"""What an evaluation found: every figure with its interval and its name, as text and as files."""
+"""What an evaluation found: every score with its interval and its name, as text and as files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,43 @@ PRINTED_AVERAGES = {
 }
 
 
+CANDIDATES = {
+    "content": "the image, never on padding",
+    "all": "any cell, padding included",
+    "foreground": "the foreground that sphere or features show",
+    "mask": "the dataset's mask",
+}
+
+
 class ReportError(SpherecorrError):
-    """There is nothing to report, or a figure that a report does not hold was asked for."""
+    """There is nothing to report, or a score that a report does not hold was asked for."""
+
+
+NOTES = (
+    "symmetric mistakes: of the keypoints that the target shows together with their mirrored keypoint, those matched "
+    "within the threshold of the mirrored one, and nearer to it",
+    "decoys: of the keypoints that the target hides while it shows their mirrored keypoint, those matched within the "
+    "threshold of the mirrored one",
+    "KAP: constant similarities get the share of positives, random ones less: the highest of many far cells stands "
+    "against the highest of a few near ones",
+    "[-]: no 95 % interval, which needs two pairs of one category that count, and for KAP is computed for the first "
+    "protocol and threshold",
+)
 
 
 @dataclass(frozen=True)
-class Figure:
+class Score:
     """One number of a report.
 
     Attributes:
-        metric: "PCK", "PCK-dagger", "geometry-aware PCK", "symmetric mistakes" or "KAP".
+        metric: "PCK", "PCK-dagger", "geometry-aware PCK", "symmetric mistakes", "decoys" or "KAP".
         protocol: of KAP (see `metrics.KAP_PROTOCOLS`), else empty.
         threshold: share of the target's side.
         similarity: "raw", "sphere", "fused" (with its alpha where there are several), or a difference of two.
         group: "average", "category", or the difficulty by which pairs are chosen.
         over: the average, the category, or the difficulty's value.
         value: 0..1; NaN where nothing counts.
-        low: lower end of the 95 % interval; NaN where none was computed.
+        low: lower end of the 95 % interval; NaN where none was computed, or no category has two pairs to draw from.
         high: its upper end.
         count: how many keypoints count; of KAP, its positives.
         negatives: of KAP, else 0.
@@ -58,8 +78,12 @@ class Figure:
     negatives: int = 0
 
     @property
-    def chance(self) -> float:
-        """KAP of similarities that say nothing; NaN for other metrics."""
+    def positive_share(self) -> float:
+        """Share of positives among KAP's entries; NaN for other metrics.
+
+        Constant similarities get this KAP. Random ones get less: the negative of a keypoint is the highest of many
+        cells, its positive the highest of a few.
+        """
         return self.count / (self.count + self.negatives) if self.negatives else math.nan
 
 
@@ -74,27 +98,36 @@ class Curve:
     y: list[float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What an evaluation found.
 
     Attributes:
-        settings: JSON-able: every choice that decides the figures, and what was evaluated.
+        settings: JSON-able: every choice that decides the scores, and what was evaluated.
         similarities: names in the order of the alphas.
         categories: sorted.
-        figures: all numbers.
+        scores: all numbers.
         curves: precision-recall at the first threshold and protocol, and PCK against the threshold.
     """
 
     settings: dict[str, Any]
     similarities: tuple[str, ...]
     categories: tuple[str, ...]
-    figures: tuple[Figure, ...]
-    curves: tuple[Curve, ...] = field(repr=False)
+    scores: tuple[Score, ...]
+    curves: tuple[Curve, ...]
 
-    def find(self, **wanted: Any) -> list[Figure]:
-        """All figures whose attributes have these values, such as `metric="KAP", similarity="raw"`."""
-        return [figure for figure in self.figures if all(getattr(figure, k) == v for k, v in wanted.items())]
+    def __repr__(self) -> str:
+        """Two lines: how much was evaluated, and PCK and KAP of each similarity at the first threshold."""
+        said, scores = self.settings, []
+        for metric, over in (("PCK", "pooled"), ("KAP", "macro")):
+            values = (percent(self.value(metric, name, over)) for name in self.similarities)
+            scores.append(f"{metric}@{said['thresholds'][0]:g} {over} {', '.join(values)}")
+        counts = f"{said['pairs']:,} pairs, {said['keypoints']:,} keypoints, {len(self.categories)} categories"
+        return f"Report({counts}; similarities {', '.join(self.similarities)};\n  {'; '.join(scores)})"
+
+    def find(self, **wanted: Any) -> list[Score]:
+        """All scores whose attributes have these values, such as `metric="KAP", similarity="raw"`."""
+        return [score for score in self.scores if all(getattr(score, k) == v for k, v in wanted.items())]
 
     def value(
         self,
@@ -105,7 +138,7 @@ class Report:
         threshold: float | None = None,
         protocol: str | None = None,
     ) -> float:
-        """One figure's value, 0..1.
+        """One score's value, 0..1.
 
         Args:
             metric: such as "PCK".
@@ -115,17 +148,17 @@ class Report:
             protocol: of KAP; the first by default.
 
         Raises:
-            ReportError: the report has no such figure.
+            ReportError: the report has no such score.
         """
         threshold = self.settings["thresholds"][0] if threshold is None else threshold
         protocol = (protocol or self.settings["protocols"][0]) if metric == "KAP" else ""
         wanted = {"metric": metric, "similarity": similarity, "over": over}
-        for figure in self.find(**wanted, threshold=threshold, protocol=protocol):
-            return figure.value
+        for score in self.find(**wanted, threshold=threshold, protocol=protocol):
+            return score.value
         raise ReportError(f"The report has no {metric} of '{similarity}' over '{over}' at {threshold:g}.")
 
     def table(self) -> str:
-        """What was counted and how, and the figures at the first threshold, as text in percent."""
+        """What was counted and how, and the scores at the first threshold, as text in percent."""
         return "\n\n".join([self._head(), *(table.text() for table in self.tables(self.settings["thresholds"][:1]))])
 
     def _head(self) -> str:
@@ -135,12 +168,13 @@ class Report:
             f"{counts}; {said['keypoints absent in the target']:,} more are absent in the target",
             f"thresholds are shares of {said['threshold is a share of']}; correct if {said['correct if']}",
             f"similarity {said['fusion']}, alpha {', '.join(f'{alpha:g}' for alpha in said['alphas'])}; "
-            f"padding is {said['padding']}",
+            f"matches lie on {CANDIDATES[said['candidates']]}"
+            + ("" if said["soft window"] is None else f", refined over {said['soft window']} cells each way"),
         ]
         lines += [f"limited to {said['limit']}"] if "limit" in said else []
         if "left out" in said:
             lines.append(f"left out: {said['left out']['count']:,}; the first: {said['left out']['first']}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *NOTES])
 
     def tables(self, thresholds: Sequence[float]) -> list[Table]:
         """Averages at some thresholds, and at the first of them every category and difficulty."""
@@ -150,12 +184,12 @@ class Report:
     @property
     def difficulties(self) -> dict[tuple[str, str], None]:
         """Names and values of the difficulties that the pairs have."""
-        return dict.fromkeys((f.group, f.over) for f in self.figures if f.group not in ("average", "category"))
+        return dict.fromkeys((f.group, f.over) for f in self.scores if f.group not in ("average", "category"))
 
     def _averages(self, thresholds: Sequence[float]) -> Table:
-        figures = self.find(group="average")
-        names = list(dict.fromkeys(figure.similarity for figure in figures))
-        by_key = {(f.metric, f.protocol, f.over, f.threshold, f.similarity): f for f in figures}
+        scores = self.find(group="average")
+        names = list(dict.fromkeys(score.similarity for score in scores))
+        by_key = {(s.metric, s.protocol, s.over, s.threshold, s.similarity): s for s in scores}
         rows = []
         for metric, protocol, over in dict.fromkeys(key[:3] for key in by_key):
             if over not in PRINTED_AVERAGES.get(metric, ("pooled",)):
@@ -163,11 +197,21 @@ class Report:
             for threshold in thresholds:
                 found = [by_key[metric, protocol, over, threshold, name] for name in names]
                 label = f"{metric}@{threshold:g} {protocol}".rstrip()
-                rows.append([f"{label}, {over}", *map(_with_interval, found), _counted(found[0])])
+                rows.append([f"{label}, {over}", *(self._with_interval(score) for score in found), _counted(found[0])])
         return Table("Averages, percent", ["", *names, "counted"], rows)
 
+    def _with_interval(self, score: Score) -> str:
+        """'56.4 [55.1, 57.6]', '56.4 [-]', or '56.4' where none were asked for; differences have signs."""
+        signed = " - " in score.similarity
+        text = percent(score.value, signed)
+        if not self.settings["resamples"] or not math.isfinite(score.value):
+            return text
+        if not math.isfinite(score.low):
+            return f"{text} [-]"
+        return f"{text} [{percent(score.low, signed)}, {percent(score.high, signed)}]"
+
     def _by_category(self, threshold: float) -> Table:
-        shown = {"PCK": "PCK", "symmetric mistakes": "symmetric", "KAP": "KAP"}
+        shown = {"PCK": "PCK", "symmetric mistakes": "symmetric", "decoys": "decoys", "KAP": "KAP"}
         columns = [f"{short} {name}" for short in shown.values() for name in self.similarities]
         rows = []
         for category in self.categories:
@@ -182,43 +226,43 @@ class Report:
         return Table(title, ["", "keypoints", *columns], rows)
 
     def _by_difficulty(self, threshold: float) -> Table:
-        metrics = ("PCK", "symmetric mistakes")
+        metrics = ("PCK", "symmetric mistakes", "decoys")
         columns = [f"{metric.split()[0]} {name}" for metric in metrics for name in self.similarities]
         rows = []
         for group, over in self.difficulties:
-            found = {
-                (f.metric, f.similarity): f for f in self.find(group=group, over=over, threshold=threshold)
-            }  # fmt: skip
+            scores = self.find(group=group, over=over, threshold=threshold)
+            found = {(score.metric, score.similarity): score for score in scores}
             values = [found[metric, name].value for metric in metrics for name in self.similarities]
             count = found["PCK", self.similarities[0]].count
             rows.append([f"{group.replace('_', ' ')} {over}", f"{count:,}", *map(percent, values)])
         return Table(f"Difficulties at {threshold:g}, percent, pooled", ["", "keypoints", *columns], rows)
 
     def to_markdown(self, path: str | Path) -> None:
-        """Write the settings, and the figures at every threshold as tables in percent."""
+        """Write the settings, and the scores at every threshold as tables in percent."""
         settings = "\n".join(f"- {name}: {_words(value)}" for name, value in self.settings.items())
+        notes = "\n".join(f"- {note}" for note in NOTES)
         tables = (table.markdown() for table in self.tables(self.settings["thresholds"]))
-        write_atomic(path, ("\n\n".join(["# Evaluation", settings, *tables]) + "\n").encode())
+        write_atomic(path, ("\n\n".join(["# Evaluation", settings, notes, *tables]) + "\n").encode())
 
     def to_json(self, path: str | Path) -> None:
-        """Write settings, figures (one list each, named by `columns`) and curves; undefined numbers become null."""
-        columns = [f.name for f in fields(Figure)]
+        """Write settings, scores (one list each, named by `columns`) and curves; undefined numbers become null."""
+        columns = [f.name for f in fields(Score)]
         document = {
             "settings": self.settings,
             "similarities": self.similarities,
             "categories": self.categories,
             "columns": columns,
-            "figures": [[_round(value) for value in astuple(figure)] for figure in self.figures],
+            "scores": [[_round(value) for value in astuple(score)] for score in self.scores],
             "curves": [{key: _round(value) for key, value in asdict(curve).items()} for curve in self.curves],
         }
         write_atomic(path, (json.dumps(document, allow_nan=False) + "\n").encode())
 
     def to_csv(self, path: str | Path) -> None:
-        """Write one row per figure; undefined numbers stay empty."""
+        """Write one row per score; undefined numbers stay empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(f.name for f in fields(Figure))
-        writer.writerows([_round(value) for value in astuple(figure)] for figure in self.figures)
+        writer.writerow(f.name for f in fields(Score))
+        writer.writerows([_round(value) for value in astuple(score)] for score in self.scores)
         write_atomic(path, text.getvalue().encode())
 
     def save(self, folder: str | Path) -> None:
@@ -236,19 +280,10 @@ def _round(value: Any) -> Any:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _with_interval(figure: Figure) -> str:
-    """'56.4 [55.1, 57.6]'; differences have signs."""
-    signed = " - " in figure.similarity
-    text = percent(figure.value, signed)
-    if math.isfinite(figure.low):
-        text += f" [{percent(figure.low, signed)}, {percent(figure.high, signed)}]"
-    return text
-
-
-def _counted(figure: Figure) -> str:
-    if figure.metric != "KAP":
-        return f"{figure.count:,}"
-    return f"{figure.count:,} of {figure.count + figure.negatives:,}, chance {percent(figure.chance)}"
+def _counted(score: Score) -> str:
+    if score.metric != "KAP":
+        return f"{score.count:,}"
+    return f"{score.count:,} positives of {score.count + score.negatives:,} (share {percent(score.positive_share)})"
 
 
 def _words(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Our figures on SPair-71k beside the published ones, and whether the sphere helps the categories that it should."""
+"""Our scores on SPair-71k beside the published ones, and whether the sphere helps the categories that it should."""
 
 from __future__ import annotations
 
@@ -54,7 +54,11 @@ def published_change() -> dict[str, float]:
     """Category -> published points that the sphere adds to SD+DINOv2, where both rows are known."""
     rows = {row.method: row.values for row in BY_CATEGORY}
     both = zip(CATEGORIES, rows[SPHERE], rows[RAW], strict=True)
-    return {name: round(with_sphere - raw, 1) for name, with_sphere, raw in both if None not in (with_sphere, raw)}
+    return {
+        name: round(with_sphere - raw, 1)
+        for name, with_sphere, raw in both
+        if with_sphere is not None and raw is not None
+    }
 
 
 def signature(report: Report, similarity: str = "fused") -> Signature:

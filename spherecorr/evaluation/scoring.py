@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry, symmetry_by_name
 from spherecorr.errors import SpherecorrError
-from spherecorr.evaluation.keypoint_table import Fusion, KeypointTable, Padding, Side
+from spherecorr.evaluation.keypoint_table import KeypointTable, Side
 from spherecorr.features import FeatureMap, SphereMap
-from spherecorr.geometry import Framing
-from spherecorr.matching import fuse
+from spherecorr.matching.candidates import candidate_cells
+from spherecorr.matching.readout import best_points
+from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.similarity import ImageFeatures, PairSimilarity, check_comparable
 from spherecorr.metrics import KAP_PROTOCOLS, kap_maxima
 
 PAIRS_AT_ONCE = 32  # of one target; bounds the memory of their similarities
@@ -33,40 +33,38 @@ def score_pairs(
     spheres: Mapping[str, SphereMap] | None,
     alphas: Sequence[float],
     *,
+    settings: MatchSettings | None = None,
+    objects: Mapping[str, np.ndarray] | None = None,
     thresholds: Sequence[float] = (0.1, 0.05, 0.01),
     protocols: Sequence[str] = ("corrected", "authors", "jamais-vu"),
     sides: Side = "box",
-    fusion: Fusion = "cosine",
-    padding: Padding = "lowest",
     symmetry: Mapping[str, Symmetry] | None = None,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> KeypointTable:
     """Match every keypoint that a source shows at several shares of the sphere, in one pass over the pairs.
 
-    A match is the target cell of the highest similarity. Pairs with one target are worked through together, so that its
-    features are read once.
+    Pairs with one target are worked through together, so that its features are read once.
 
     Args:
         pairs: what to match.
         features: image id -> feature map.
         spheres: image id -> sphere map; None if `alphas` is `[0]`.
-        alphas: shares of the sphere, 0..1; 0 is raw features, 1 the sphere alone.
+        alphas: shares of the sphere, 0..1; 0 is raw features, 1 the sphere alone. They count instead of the settings'.
+        settings: how to match.
+        objects: image id -> boolean `[H, W]`, where the object of a target is; for the candidates "foreground" and
+            "mask". To KAP, other cells have the lowest similarity of their pair.
         thresholds: of KAP, shares of a side of the target. (PCK's can be chosen later, from the table's errors.)
-        protocols: of KAP, names of `metrics.KAP_PROTOCOLS`.
+        protocols: of KAP, names of `metrics.KAP_PROTOCOLS`, each with its own choice on padding.
         sides: KAP's thresholds are shares of the longer side of the target's "box" (of the image where it has none) or
             of its "image".
-        fusion: "cosine" mixes cosine similarities. "l2" mixes negated Euclidean distances, of features as they are and
-            of sphere points, as the paper's code does where the features are of a diffusion model and a ViT, each made
-            unit length and then joined.
-        padding: "lowest" never matches a cell on padding; "counted" treats them like all others, as the public
-            evaluations do. (KAP has its own choice in each protocol.)
         symmetry: category -> its symmetric keypoints; a category that is not there goes by its keypoints' names.
-        progress: wraps the batches of pairs, to show progress.
+        progress: wraps the batches of pairs.
 
     Raises:
         ScoringError: features or sphere maps of an image are missing, are of another backbone or another picture; an
             alpha, threshold or protocol that does not exist.
     """
+    settings = settings or MatchSettings()
     alphas, thresholds, protocols = tuple(map(float, alphas)), tuple(map(float, thresholds)), tuple(protocols)
     _check_settings(alphas, thresholds, protocols, spheres)
     _check_images(pairs, features, spheres)
@@ -76,24 +74,29 @@ def score_pairs(
     error, mirrored_error = np.full((2, len(alphas), first[-1]), np.nan)
     nearest_own = np.zeros((len(alphas), first[-1]), dtype=bool)
     kap = np.full((2, len(alphas), len(protocols), len(thresholds), first[-1]), np.nan, dtype=np.float32)
+
+    def image(name: str, cells: np.ndarray | None = None) -> ImageFeatures:
+        """A copy of its own, so that its unit vectors are forgotten with it."""
+        return ImageFeatures(replace(features[name]), None if spheres is None else spheres[name], cells)
+
     for batch in progress(_batches(pairs, count)):
-        target = pairs[batch[0]].target.id
-        sources = [pairs[i].source.id for i in batch]
-        cells = [features[name].framing.to_cell(keypoints[i].source) for name, i in zip(sources, batch, strict=True)]
-        raw = ball = None
-        if min(alphas) < 1:
-            raw = _rows([features[name].features for name in sources], cells, features[target].features, fusion)
-        if max(alphas) > 0:
-            ball = _rows([spheres[name].points for name in sources], cells, spheres[target].points, fusion)
-        framing = features[target].framing
+        name = pairs[batch[0]].target.id
+        target = image(name, None if objects is None else objects[name])
+        sources = [image(pairs[i].source.id) for i in batch]
+        cells = [source.framing.to_cell(keypoints[i].source) for source, i in zip(sources, batch, strict=True)]
+        similarity = PairSimilarity(sources, target, settings.fusion).rows(cells, alphas).cpu()
+        allowed = candidate_cells(target, settings.candidates)
+        found = _best(similarity, allowed, target, settings)
         parts = np.cumsum([0, *(count[i] for i in batch)])
         for i, start, stop in zip(batch, parts, parts[1:], strict=False):
-            rows, own = _mix(raw, ball, slice(start, stop), alphas), slice(first[i], first[i + 1])
-            found = _best_points(rows, framing, padding)
-            error[:, own], mirrored_error[:, own], nearest_own[:, own] = _distances(found, keypoints[i])
+            own, part = slice(first[i], first[i + 1]), slice(start, stop)
+            error[:, own], mirrored_error[:, own], nearest_own[:, own] = _distances(found[:, part], keypoints[i])
+            rows = similarity[:, part].numpy()
+            if settings.candidates in ("foreground", "mask"):
+                rows = np.where(allowed, rows, rows.min(axis=(1, 2, 3), keepdims=True))
             pixels = np.array(thresholds) * _side(pairs[i].target, sides)
             for k, name in enumerate(protocols):
-                kap[:, :, k, :, own] = kap_maxima(rows, framing, keypoints[i].truth, pixels, KAP_PROTOCOLS[name])
+                kap[:, :, k, :, own] = kap_maxima(rows, target.framing, keypoints[i].truth, pixels, KAP_PROTOCOLS[name])
     targets = [pair.target for pair in pairs]
     box_side = np.array([target.longer_side if target.box else np.nan for target in targets], dtype=np.float64)
     return KeypointTable(
@@ -101,8 +104,9 @@ def score_pairs(
         protocols=protocols,
         thresholds=thresholds,
         sides=sides,
-        fusion=fusion,
-        padding=padding,
+        fusion=settings.fusion,
+        candidates=settings.candidates,
+        soft_window=settings.soft_window,
         pair_ids=tuple(pair.id for pair in pairs),
         pair_categories=tuple(pair.source.category for pair in pairs),
         pair_attributes=tuple(pair.attributes for pair in pairs),
@@ -118,6 +122,13 @@ def score_pairs(
         kap_positive=kap[0],
         kap_negative=kap[1],
     )
+
+
+def _best(rows: torch.Tensor, allowed: np.ndarray, target: ImageFeatures, settings: MatchSettings) -> np.ndarray:
+    """Pixels `[A, N, 2]` of the best matches in rows `[A, N, H, W]` among the cells allowed."""
+    if not allowed.all():
+        rows = rows.masked_fill(torch.from_numpy(~allowed), -torch.inf)
+    return best_points(rows.flatten(0, 1), target.framing, settings).reshape(*rows.shape[:2], 2)
 
 
 def _check_settings(
@@ -152,9 +163,11 @@ def _check_images(
         if spheres is not None and name not in spheres:
             raise ScoringError(f"There is no sphere map of image '{name}'.")
         found = features[name]
-        expected = expected or found.source
-        if found.source != expected:
-            raise ScoringError(f"The images have different features: {expected}, and for '{name}' {found.source}.")
+        expected = expected or found
+        try:
+            check_comparable(expected, found)
+        except SpherecorrError as error:
+            raise ScoringError(f"Image '{name}' cannot be compared with the others: {error}") from error
         if found.framing.image_size != tuple(image.size):
             raise ScoringError(
                 f"The features of image '{name}' are of a picture of {found.framing.image_size} pixels, and its record "
@@ -195,7 +208,7 @@ def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
     if symmetry is None:
         symmetry = symmetry_by_name({**pair.source.keypoints, **pair.target.keypoints})
     shown = {name: point for name, point in pair.target.keypoints.items() if point}
-    mirrored = [symmetry.mirrored.get(name) for name in names]
+    mirrored = [symmetry.mirrored.get(name, "") for name in names]
     alike = [len(symmetry.groups.get(name, frozenset()) & shown.keys()) for name in names]
     return _Keypoints(
         names,
@@ -204,38 +217,6 @@ def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
         mirrored=np.array([shown.get(name, HIDDEN) for name in mirrored], dtype=np.float64).reshape(-1, 2),
         geometry_aware=np.array([name in shown and n >= 2 for name, n in zip(names, alike, strict=True)], dtype=bool),
     )
-
-
-def _rows(sources: list[Tensor], cells: list[np.ndarray], target: Tensor, fusion: Fusion) -> np.ndarray:
-    """Similarity `[M, H, W]` of the cells of several sources `[D, H', W']`, one after the other, to one target."""
-    queries = torch.cat([source[:, cell[:, 1], cell[:, 0]].T for source, cell in zip(sources, cells, strict=True)])
-    queries, tokens = queries.float().cpu(), target.flatten(1).float().cpu()
-    # In one pass over the tokens, where torch would first write all their squares.
-    squares = torch.from_numpy(np.einsum("dc,dc->c", tokens.numpy(), tokens.numpy()))
-    if fusion == "cosine":
-        rows = normalize(queries) @ tokens / squares.sqrt().clamp(min=1e-12)
-    else:
-        squared = queries.square().sum(dim=1, keepdim=True) + squares - 2 * queries @ tokens
-        rows = -squared.clamp(min=0).sqrt()
-    return rows.unflatten(1, target.shape[1:]).numpy()
-
-
-def _mix(raw: np.ndarray | None, ball: np.ndarray | None, part: slice, alphas: tuple[float, ...]) -> np.ndarray:
-    """`[A, N, H, W]` at every alpha."""
-    ends = {0.0: raw, 1.0: ball}
-    return np.stack([ends[a][part] if a in ends else fuse(raw[part], ball[part], a) for a in alphas])
-
-
-def _best_points(rows: np.ndarray, framing: Framing, padding: Padding) -> np.ndarray:
-    """Pixels `[A, N, 2]` of the best cells."""
-    content = framing.content_cells().reshape(-1)
-    rows = rows.reshape(*rows.shape[:2], -1)
-    if padding == "counted" or content.all():
-        cell = rows.argmax(axis=-1)
-    else:
-        content = np.flatnonzero(content)
-        cell = content[rows[..., content].argmax(axis=-1)]
-    return framing.to_pixel(np.stack([cell % framing.grid[0], cell // framing.grid[0]], axis=-1))
 
 
 def _distances(found: np.ndarray, keypoints: _Keypoints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from spherecorr.evaluation.averages import AVERAGES, kap_averages, precision_recall, resample, share_averages
 from spherecorr.evaluation.keypoint_table import KeypointTable
-from spherecorr.evaluation.report import Curve, Figure, Report, ReportError
+from spherecorr.evaluation.report import Curve, Report, ReportError, Score
 from spherecorr.metrics import correct, symmetric_mistake
 
 DIFFICULTIES = ("viewpoint_variation", "scale_variation", "truncation", "occlusion")
@@ -25,10 +25,11 @@ def summarise(
     seed: int = 0,
     settings: dict[str, Any] | None = None,
 ) -> Report:
-    """Compute every figure of a report.
+    """Compute every score of a report.
 
-    Intervals hold 95 % of a bootstrap over pairs, drawn within each category; those of KAP are computed for the first
-    protocol and threshold.
+    Intervals hold 95 % of a bootstrap over pairs, drawn within each category. A category has one if two of its pairs
+    count, an average if any category has: one pair drawn again and again says nothing about others. Those of KAP are
+    computed for the first protocol and threshold.
 
     Args:
         table: from `scoring.score_pairs`.
@@ -57,7 +58,8 @@ def summarise(
         "threshold is a share of": sides_named(table),
         "correct if": "error <= threshold" if inclusive else "error < threshold",
         "fusion": table.fusion,
-        "padding": {"lowest": "never matched", "counted": "matched like the picture"}[table.padding],
+        "candidates": table.candidates,
+        "soft window": table.soft_window,
         "protocols": list(table.protocols),
         "resamples": resamples,
         "seed": seed,
@@ -66,7 +68,7 @@ def summarise(
         settings={**(settings or {}), **choices},
         similarities=similarity_names(table.alphas),
         categories=categories,
-        figures=(*measured.shares(weights), *measured.difficulties(weights), *measured.kap(weights)),
+        scores=(*measured.shares(weights), *measured.difficulties(weights), *measured.kap(weights)),
         curves=tuple(measured.curves()),
     )
 
@@ -74,7 +76,7 @@ def summarise(
 def similarity_names(alphas: tuple[float, ...]) -> tuple[str, ...]:
     """0 is "raw", 1 "sphere"; any other "fused", with its alpha where there are several."""
     mixed = sum(alpha not in (0, 1) for alpha in alphas)
-    names = {0: "raw", 1: "sphere"}
+    names = {0.0: "raw", 1.0: "sphere"}
     return tuple(names.get(alpha, f"fused {alpha:g}" if mixed > 1 else "fused") for alpha in alphas)
 
 
@@ -88,7 +90,11 @@ class _Measured:
     inclusive: bool
 
     def hits(self, thresholds: tuple[float, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Metric -> which matches hit, bool `[A, T, R]`, and which keypoints count, bool `[R]`."""
+        """Metric -> which matches hit, bool `[A, T, R]`, and which keypoints count, bool `[R]`.
+
+        Symmetric mistakes are counted over keypoints that the target shows together with their mirrored keypoint;
+        decoys over those that it hides while it shows the mirrored one, which is then the likeliest wrong match.
+        """
         table = self.table
         pixels = np.array(thresholds)[:, None] * target_sides(table)
         error, mirrored = table.error[:, None], table.mirrored_error[:, None]
@@ -102,6 +108,7 @@ class _Measured:
                 symmetric_mistake(error, mirrored, pixels, self.inclusive),
                 table.present & has_mirrored,
             ),
+            "decoys": (correct(mirrored, pixels, self.inclusive), ~table.present & has_mirrored),
         }
 
     def per_pair(self, hit: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,32 +118,32 @@ class _Measured:
         sums = np.stack([np.bincount(pair, row, minlength=pairs) for row in rows])
         return sums, np.bincount(pair, minlength=pairs).astype(float)
 
-    def shares(self, weights: np.ndarray) -> Iterator[Figure]:
+    def shares(self, weights: np.ndarray) -> Iterator[Score]:
         """PCK and the other shares of keypoints."""
         for metric, (hit, counted) in self.hits(self.table.thresholds).items():
             hits, counts = self.per_pair(hit, counted)
             values = share_averages(hits, counts, self.category, weights)
             values = values.reshape(len(values), len(self.table.alphas), -1, len(weights))
-            totals = self.totals(counts)
             for t, threshold in enumerate(self.table.thresholds):
-                yield from self.figures(metric, "", threshold, values[:, :, t], totals)
+                yield from self.scores(metric, "", threshold, values[:, :, t], counts)
 
-    def difficulties(self, weights: np.ndarray) -> Iterator[Figure]:
-        """Pooled PCK and symmetric mistakes of the pairs of each difficulty."""
+    def difficulties(self, weights: np.ndarray) -> Iterator[Score]:
+        """Pooled PCK, symmetric mistakes and decoys of the pairs of each difficulty."""
         attributes = self.table.pair_attributes
         hits = self.hits(self.table.thresholds)
+        per_pair = {metric: self.per_pair(*hits[metric]) for metric in ("PCK", "symmetric mistakes", "decoys")}
         for name in DIFFICULTIES:
             for value in sorted({pair[name] for pair in attributes if name in pair}):
                 chosen = np.array([pair.get(name) == value for pair in attributes])
-                for metric in ("PCK", "symmetric mistakes"):
-                    sums, counts = self.per_pair(*hits[metric])
-                    pooled = share_averages(sums * chosen, counts * chosen, self.category, weights)[:1]
+                for metric, (sums, counts) in per_pair.items():
+                    counts = counts * chosen
+                    pooled = share_averages(sums * chosen, counts, self.category, weights)[:1]
                     pooled = pooled.reshape(1, len(self.table.alphas), -1, len(weights))
                     for t, threshold in enumerate(self.table.thresholds):
-                        total, place = [int(counts @ chosen)], (name, str(value))
-                        yield from self.figures(metric, "", threshold, pooled[:, :, t], total, only=place)
+                        place = (name, str(value))
+                        yield from self.scores(metric, "", threshold, pooled[:, :, t], counts, only=place)
 
-    def kap(self, weights: np.ndarray) -> Iterator[Figure]:
+    def kap(self, weights: np.ndarray) -> Iterator[Score]:
         """KAP by every protocol."""
         table = self.table
         for k, protocol in enumerate(table.protocols):
@@ -148,47 +155,55 @@ class _Measured:
                     values.append(kap_averages(scores, labels, pair, self.category, drawn))
                 # The similarities share the labels: which cells are a keypoint's own does not depend on alpha.
                 positives, negatives = (
-                    self.totals(np.bincount(pair[labels == label], minlength=len(self.category))) for label in (1, 0)
+                    np.bincount(pair[labels == label], minlength=len(self.category)) for label in (1, 0)
                 )
-                yield from self.figures("KAP", protocol, threshold, np.stack(values, axis=1), positives, negatives)
+                yield from self.scores("KAP", protocol, threshold, np.stack(values, axis=1), positives, negatives)
 
-    def totals(self, counts: np.ndarray) -> list[int]:
+    def by_place(self, counts: np.ndarray) -> list[int]:
         """Counts `[P]` summed up: for each average all of them, then by category."""
         by_category = np.bincount(self.category, counts, minlength=len(self.categories)).astype(int).tolist()
         return [*[sum(by_category)] * len(AVERAGES), *by_category]
 
-    def figures(
+    def varies(self, counts: np.ndarray) -> np.ndarray:
+        """Bool `[G]`: the place has a category with two pairs that count; drawing from one alone varies nothing."""
+        by_category = np.bincount(self.category, counts > 0, minlength=len(self.categories)) >= 2
+        return np.append([by_category.any()] * len(AVERAGES), by_category)
+
+    def scores(
         self,
         metric: str,
         protocol: str,
         threshold: float,
         values: np.ndarray,
-        counts: list[int],
-        negatives: list[int] | None = None,
+        counts: np.ndarray,
+        negatives: np.ndarray | None = None,
         only: tuple[str, str] | None = None,
-    ) -> Iterator[Figure]:
-        """Turn values `[G, A, S]` into figures of each similarity, and of each one's difference to raw.
+    ) -> Iterator[Score]:
+        """Turn values `[G, A, S]` into scores of each similarity, and of each one's difference to raw.
 
-        The G places are the averages and the categories, or `only` one.
+        The G places are the averages and the categories, or `only` one, over all pairs. What counts in each pair is
+        `[P]`: `counts` and, of KAP, `negatives`.
         """
         places = [*(("average", name) for name in AVERAGES), *(("category", name) for name in self.categories)]
         places = [only] if only else places
-        negatives = negatives or [0] * len(places)
+        totals, varies = self.by_place(counts), self.varies(counts)[: len(places)]
+        negative_totals = self.by_place(np.zeros(len(counts)) if negatives is None else negatives)
         names = similarity_names(self.table.alphas)
         lines = list(zip(names, values.swapaxes(0, 1), strict=True))
         if "raw" in names:
             raw = values[:, names.index("raw")]
             lines += [(f"{name} - raw", line - raw) for name, line in lines if name != "raw"]
         for name, line in lines:
-            low, high = _interval(line)
+            low, high = np.where(varies, _interval(line), np.nan)
             for g, (group, over) in enumerate(places):
                 ends = float(line[g, 0]), float(low[g]), float(high[g])
-                yield Figure(metric, protocol, threshold, name, group, over, *ends, counts[g], negatives[g])
+                yield Score(metric, protocol, threshold, name, group, over, *ends, totals[g], negative_totals[g])
 
     def curves(self) -> Iterator[Curve]:
         """Of all pairs together and of each category."""
         table = self.table
-        within, counted = self.hits(CURVE_THRESHOLDS)["PCK"]
+        pixels = np.array(CURVE_THRESHOLDS)[:, None] * target_sides(table)
+        within, counted = correct(table.error[:, None], pixels, self.inclusive), table.present
         of_row = self.category[table.pair]
         for a, name in enumerate(similarity_names(table.alphas)):
             scores, labels, pair = kap_entries(table, a, 0, 0)

@@ -1,6 +1,6 @@
 """Where a sphere says the camera stands: the azimuth of the known view whose mean direction is nearest.
 
-For datasets that annotate viewpoints and no keypoints. Nothing is fitted, so the figure tells what the sphere knows.
+For datasets that annotate viewpoints and no keypoints. Nothing is fitted, so the score tells what the sphere knows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ViewpointScore:
 
     Attributes:
         images: how many were asked.
-        median: error in degrees, 0 to 180; 90 by chance.
+        median: error in degrees, 0 to 180; random azimuths give 90.
         near: share of errors up to 30 degrees.
         reversed: share of errors above 90 degrees, front and rear confused.
     """
@@ -98,10 +98,7 @@ def evaluate_viewpoints(
         if image.id not in features:
             raise DatasetError(f"There are no features for image '{image.id}'.")
         found = sphere.sphere_map(features[image.id])
-        if image.mask:
-            foreground = mask_to_cells(image.load_mask(), found.framing)
-        else:
-            foreground = sphere.foreground(found)
+        foreground = mask_to_cells(image.load_mask(), found.framing) if image.mask else sphere.foreground(found)
         everything = np.ones(found.points.shape[1:], dtype=bool)
         direction = mean_direction(found, everything if foreground is None else foreground)
         return image, check_direction(image, direction)

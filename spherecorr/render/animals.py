@@ -124,11 +124,11 @@ def _quadruped(
 
     lift = np.radians(pick(tail_pitch))
     root = np.array([-0.52, 0, centre_z + body * 0.4])
-    end = root + np.array([-np.cos(lift), rng.normal() * 0.2, np.sin(lift)]) * pick(tail)
+    tip = root + np.array([-np.cos(lift), rng.normal() * 0.2, np.sin(lift)]) * pick(tail)
     sides = np.array([[0.16, 0.16], [0.13, 0.13], [0.1, 0.1]]) * body
-    builder.add(tube([root + [0.04, 0, 0], (root + end) / 2 + [-0.02, 0, 0.02], end], sides), coat)
+    builder.add(tube([root + [0.04, 0, 0], (root + tip) / 2 + [-0.02, 0, 0.02], tip], sides), coat)
     builder.keypoint("tail_base", builder.top(-0.5, 0.0))
-    builder.keypoint("tail_tip", end)
+    builder.keypoint("tail_tip", tip)
     return builder.build()
 
 

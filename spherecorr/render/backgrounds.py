@@ -14,11 +14,11 @@ def procedural_background(size: int, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         second = first
     half = (size + 1) // 2  # clouds are soft
-    clouds = sum(
-        cv2.resize(rng.standard_normal((n, n), np.float32) / n**0.7, (half, half), interpolation=cv2.INTER_CUBIC)
-        for n in (2, 5, 13, 40)
-    )
-    share = cv2.normalize(clouds, None, 0, 1, cv2.NORM_MINMAX)
+    clouds = np.zeros((half, half), dtype=np.float32)
+    for n in (2, 5, 13, 40):
+        noise = rng.standard_normal((n, n), np.float32) / n**0.7
+        clouds += cv2.resize(noise, (half, half), interpolation=cv2.INTER_CUBIC)
+    share = cv2.normalize(clouds, np.empty_like(clouds), 0, 1, cv2.NORM_MINMAX)
     colours = (first + (second - first) * share[..., None]).astype(np.uint8)
     return cv2.resize(colours, (size, size), interpolation=cv2.INTER_LINEAR)
 

@@ -26,7 +26,8 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.files import write_atomic
+from spherecorr.files import list_files, write_atomic
+from spherecorr.images import load_image
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
 from spherecorr.render.meshes import MeshObjects
 from spherecorr.render.objects import ProceduralObjects
@@ -45,18 +46,19 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
     """
     _check_split(settings)
     objects = MeshObjects(settings.meshes, settings.split) if settings.meshes else ProceduralObjects()
-    settings = replace(settings, categories=settings.categories or objects.categories)
-    _check(settings, objects)
+    categories = settings.categories or objects.categories
+    settings = replace(settings, categories=categories)
+    _check(settings, categories, objects)
     photos = _photographs(settings.backgrounds)
-    names = _merged_names(root / "keypoints.json", settings.categories, objects)
+    names = _merged_names(root / "keypoints.json", categories, objects)
     _write_once(root / f"render-{settings.split}.json", {**asdict(settings), "files": objects.files})
     _write_json(root / "keypoints.json", names)
-    jobs = [(settings.categories[i % len(settings.categories)], i) for i in range(settings.count)]
+    jobs = [(categories[i % len(categories)], i) for i in range(settings.count)]
     with ProcessPoolExecutor(processes, initializer=_leave_with_parent) as pool:
         work = partial(_render_one, root, settings, objects, photos)
         for _ in _progress(pool.map(work, jobs, chunksize=8), len(jobs), f"rendering {settings.split}"):
             pass
-    _write_pairs(root, settings, jobs)
+    _write_pairs(root, settings, categories, jobs)
 
 
 def image_id(split: str, category: str, index: int) -> str:
@@ -73,8 +75,8 @@ def render_object(objects, category: str, seed: list[int], settings: RenderSetti
     if settings.studio:
         background = studio_background(inner, rng)
     elif photos and rng.random() < 0.5:
-        with Image.open(photos[rng.integers(len(photos))]) as photo:
-            background = photo_background(np.asarray(photo.convert("RGB")), inner, rng)
+        photo = np.asarray(load_image(photos[rng.integers(len(photos))]))
+        background = photo_background(photo, inner, rng)
     else:
         background = procedural_background(inner, rng)
     return render(shape, camera, background, rng)
@@ -84,7 +86,8 @@ def _leave_with_parent() -> None:
     """End this worker when the process that started it is killed; it would wait for work for ever."""
 
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        if parent := multiprocessing.parent_process():
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -104,11 +107,11 @@ def _render_one(root: Path, settings: RenderSettings, objects, photos: list[str]
 def save_rendering(root: Path, stem: str, rendering: Rendering, size: int, names: tuple[str, ...]) -> None:
     """Write one picture's files, scaled to `size`; the annotation comes last and marks it as complete."""
     category, factor = rendering.category, size / len(rendering.mask)
-    shrink = {"size": (size, size)}
-    image = Image.fromarray(rendering.image).resize(**shrink, resample=Image.Resampling.LANCZOS)
-    mask = Image.fromarray(rendering.mask.astype(np.uint8) * 255).resize(**shrink, resample=Image.Resampling.NEAREST)
+    shrink = partial(Image.Image.resize, size=(size, size))
+    image = shrink(Image.fromarray(rendering.image), resample=Image.Resampling.LANCZOS)
+    mask = shrink(Image.fromarray(rendering.mask.astype(np.uint8) * 255), resample=Image.Resampling.NEAREST)
     coded = ((rendering.surface + 1) * 127.5).round().astype(np.uint8)
-    surface = Image.fromarray(coded).resize(**shrink, resample=Image.Resampling.NEAREST)
+    surface = shrink(Image.fromarray(coded), resample=Image.Resampling.NEAREST)
     for folder, ending, picture, options in (
         ("JPEGImages", "jpg", image, {"format": "JPEG", "quality": 92}),
         ("Segmentation", "png", mask, {"format": "PNG", "compress_level": 1}),
@@ -136,10 +139,12 @@ def save_rendering(root: Path, stem: str, rendering: Rendering, size: int, names
     )
 
 
-def _write_pairs(root: Path, settings: RenderSettings, jobs: list[tuple[str, int]]) -> None:
+def _write_pairs(
+    root: Path, settings: RenderSettings, categories: tuple[str, ...], jobs: list[tuple[str, int]]
+) -> None:
     rng = np.random.default_rng([settings.seed, 99, SPLITS.index(settings.split)])
-    lines = []
-    for category in settings.categories:
+    lines: list[str] = []
+    for category in categories:
         stems = [image_id(settings.split, c, i) for c, i in jobs if c == category]
         order = rng.permutation(len(stems))
         for k in range(settings.pairs):  # every image is a source before any is one again
@@ -183,18 +188,18 @@ def _check_split(settings: RenderSettings) -> None:
         raise SpherecorrError(f"The split must be one of {', '.join(SPLITS)}; got '{settings.split}'.")
 
 
-def _check(settings: RenderSettings, objects) -> None:
-    unknown = sorted(set(settings.categories) - set(objects.categories))
+def _check(settings: RenderSettings, categories: tuple[str, ...], objects) -> None:
+    unknown = sorted(set(categories) - set(objects.categories))
     if unknown:
         raise SpherecorrError(
             f"There is no {objects.kind} '{unknown[0]}'. Choose from: {', '.join(objects.categories)}."
         )
     if settings.size < MIN_SIZE:
         raise SpherecorrError(f"Pictures need at least {MIN_SIZE} pixels a side; got {settings.size}.")
-    least = 2 * len(settings.categories)
+    least = 2 * len(categories)
     if settings.count < least or settings.pairs < 1:
         raise SpherecorrError(
-            f"Every category needs a pair of images: {len(settings.categories)} categories take a count of at least "
+            f"Every category needs a pair of images: {len(categories)} categories take a count of at least "
             f"{least} and at least 1 pair; got {settings.count} and {settings.pairs}."
         )
 
@@ -215,7 +220,7 @@ def _merged_names(path: Path, categories: tuple[str, ...], objects) -> dict[str,
 def _photographs(folder: str | None) -> list[str]:
     if folder is None:
         return []
-    found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    found = sorted(str(p) for p in list_files(Path(folder), "**/*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not found:
         raise SpherecorrError(f"There is no .jpg or .png picture in '{folder}' or below it.")
     return found

@@ -14,20 +14,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import trimesh
 
-from spherecorr.errors import SpherecorrError
+from spherecorr.files import list_files
 from spherecorr.render.colours import random_paint, random_pattern
+from spherecorr.render.mesh_files import MeshError, read_faces
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.shapes import Shape, corner_normals
 
 ENDINGS = (".glb", ".obj")
 DEAL = ("trn", "test", "val", "trn", "trn", "trn")  # of a category's files, over and over
 CREASE = 0.77  # cosine of 40 degrees: faces that meet at less are shaded as one round surface
-
-
-class MeshError(SpherecorrError):
-    """A folder of meshes lacks something, or a file is no mesh; the message names it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +64,7 @@ class MeshObjects:
         folder = Path(folder)
         if not folder.is_dir():
             raise MeshError(f"There is no folder '{folder}' of meshes.")
-        paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+        paths = [path for path in list_files(folder, "*/*") if path.suffix.lower() in ENDINGS]
         if not paths:
             raise MeshError(f"There is no {' or '.join(ENDINGS)} file in '{folder}/<category>/'.")
         for name in {path.parent.name for path in paths}:
@@ -126,17 +122,12 @@ def load_mesh(path: Path) -> Mesh:
     Raises:
         MeshError: the file cannot be read, or holds no surface that has a length, a width and a height.
     """
-    try:
-        scene = trimesh.load(path, force="scene")
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-        colours = [_face_colours(part) for part in parts]
-    except Exception as error:  # trimesh's parsers fail in many ways
-        raise MeshError(f"'{path}' cannot be read as a mesh ({type(error).__name__}: {error}).") from error
-    vertices = np.concatenate([np.zeros((0, 3)), *(part.triangles.reshape(-1, 3) for part in parts)])
+    triangles, colours = read_faces(path)
+    vertices = triangles.reshape(-1, 3)
     if (
         len(vertices) == 0
         or not np.isfinite(vertices).all()
-        or np.ptp(vertices, axis=0).min() < 1e-6 * np.ptp(vertices)
+        or np.ptp(vertices, axis=0).min() <= 1e-6 * np.ptp(vertices)
     ):
         raise MeshError(f"'{path}' holds no surface that has a length, a width and a height.")
     low, high = vertices.min(axis=0), vertices.max(axis=0)
@@ -144,24 +135,10 @@ def load_mesh(path: Path) -> Mesh:
     vertices = (vertices - (low + high) / 2) / half
     # The same point is one vertex, so that faces of different parts and colours are shaded as one surface.
     vertices, faces = np.unique(vertices.round(6), axis=0, return_inverse=True)
-    palette, colour = np.unique(np.concatenate(colours), axis=0, return_inverse=True)
+    palette, colour = np.unique(colours, axis=0, return_inverse=True)
     faces, half = faces.reshape(-1, 3), half / half.max()
     keypoints = _find_keypoints(vertices, faces)
-    return Mesh(vertices, half, faces, np.float32(palette) / 255, colour.reshape(-1), keypoints)
-
-
-def _face_colours(part: trimesh.Trimesh) -> np.ndarray:
-    """`[F, 3]`, 0..255; of textures and colours by vertex, the mean over the corners."""
-    visual = part.visual
-    if visual.kind == "face":
-        return visual.face_colors[:, :3]
-    if visual.kind == "texture":
-        material = visual.material
-        colours = material.main_color if visual.uv is None else material.to_color(visual.uv)
-        at_vertices = np.broadcast_to(colours, (len(part.vertices), 4))
-    else:
-        at_vertices = visual.vertex_colors
-    return at_vertices[part.faces, :3].mean(axis=1).round()
+    return Mesh(vertices, half, faces, palette.astype(np.float32) / 255, colour.reshape(-1), keypoints)
 
 
 def _find_keypoints(vertices: np.ndarray, faces: np.ndarray) -> dict[str, tuple[int, np.ndarray]]:

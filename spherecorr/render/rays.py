@@ -42,4 +42,5 @@ class RayCaster:
 def _as_rays(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both as contiguous float32 `[N, 3]`, as Embree takes them."""
     shape = np.broadcast_shapes(np.shape(origins), np.shape(directions))
-    return tuple(np.ascontiguousarray(np.broadcast_to(x, shape), dtype=np.float32) for x in (origins, directions))
+    first, second = (np.broadcast_to(rays, shape) for rays in (origins, directions))
+    return np.ascontiguousarray(first, dtype=np.float32), np.ascontiguousarray(second, dtype=np.float32)

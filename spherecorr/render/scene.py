@@ -61,7 +61,7 @@ class Camera:
     def rays(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Directions `[len(y) * len(x), 3]` through pixels, row by row, 1 long along the camera's axis; float32."""
         right, up, forward = (axis.astype(np.float32) for axis in self.axes())
-        x, y = (np.float32((at - c) / self.focal)[:, None] for at, c in zip((x, y), self.centre, strict=True))
+        x, y = (((at - c) / self.focal).astype(np.float32)[:, None] for at, c in zip((x, y), self.centre, strict=True))
         return ((forward + x * right) - (y * up)[:, None]).reshape(-1, 3)
 
 

@@ -15,11 +15,11 @@ class RenderSettings:
         split: "trn", "val" or "test"; each draws other objects.
         count: images in all, dealt out over the categories; every image shows another object.
         pairs: pairs per category; every image is the source of one before any is one again.
-        categories: of the objects; None: all that there are.
+        categories: what to render. None: all.
         size: side of the pictures in pixels.
         seed: the same seed gives the same files.
-        meshes: folder of meshes (see `render.meshes`) to render; None: procedural objects.
-        backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones only.
+        meshes: folder of meshes to render. None: procedural objects. See `render.meshes`.
+        backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones.
         supersample: rays per pixel along each side.
         studio: put pale backdrops behind all objects, for pictures that people look at.
     """

@@ -36,7 +36,7 @@ def bicycle(rng: np.random.Generator) -> Shape:
     radius = wheel + tyre
     rear, front = np.array([-base / 2, 0, radius]), np.array([base / 2, 0, radius])
     for hub, name in ((front, "front"), (rear, "rear")):
-        _spoked_wheel(builder, hub, wheel, tyre, rng.integers(7, 12))
+        _spoked_wheel(builder, hub, wheel, tyre, int(rng.integers(7, 12)))
         builder.keypoint_pair(f"{name}_hub", hub + [0, 0.07, 0])
     builder.keypoint("front_tyre", front + [radius, 0, 0])
     builder.keypoint("rear_tyre", rear - [radius, 0, 0])

@@ -1,15 +1,20 @@
 """The losses of the sphere mapper (paper section 3.3): pure functions on batches, without loops.
 
-Common arguments: B images of N patches each; `sphere` `[B, N, 3]` are unit vectors, `mask` `[B, N]` is True on the
-object, `places` `[N, 2]` or `[B, N, 2]` are the patches' (row, column) in the picture, in any one unit. Every loss is
-a scalar, and 0 (still connected to the graph) where nothing is left to measure: never NaN.
+Common arguments: B images of N patches each; `sphere` `[B, N, 3]` are unit vectors, `points` `[B, N, dim]` points of
+any surface, `mask` `[B, N]` is True on the object, `places` `[N, 2]` or `[B, N, 2]` are the patches' (row, column) in
+the picture, in any one unit. Every loss is a scalar, and 0 (still connected to the graph) where nothing is left to
+measure: never NaN.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import cosine_similarity, grid_sample, normalize
+
+from spherecorr.sphere.surface import Sphere, Surface, turn
+
+SPHERE = Sphere()
 
 
 def reconstruction_loss(features: Tensor, rebuilt: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -73,49 +78,48 @@ def sample_triplets(mask: Tensor, count: int, generator: torch.Generator | None 
 
 
 def relative_distance_loss(
-    sphere: Tensor, places: Tensor, triplets: Tensor, present: Tensor, margin: float = 0.5
+    points: Tensor, places: Tensor, triplets: Tensor, present: Tensor, margin: float = 0.5, surface: Surface = SPHERE
 ) -> Tensor:
-    """Of two patches, the one nearer in the picture must be nearer on the sphere, by a margin of `1 - cos`.
+    """Of two patches, the one nearer in the picture must be nearer on the surface, by a margin of its distance.
 
     Args:
-        sphere: `[B, N, 3]`.
+        points: `[B, N, dim]`.
         places: (row, column) of the patches.
         triplets: `[B, K, 3]` from `sample_triplets`: an anchor and two others.
         present: `[B]` from `sample_triplets`.
-        margin: of the hinge.
+        margin: of the hinge; on the sphere of `1 - cos`.
+        surface: of the points.
     """
-    anchor, second, third = _gather(sphere, triplets)
-    place, place_second, place_third = _gather(_batched(places, sphere), triplets)
+    anchor, second, third = _gather(points, triplets)
+    place, place_second, place_third = _gather(_batched(places, points), triplets)
     nearer = (place_second - place).norm(dim=-1) < (place_third - place).norm(dim=-1)  # a tie takes the third
-    to_second, to_third = 1 - (anchor * second).sum(-1), 1 - (anchor * third).sum(-1)
+    to_second, to_third = surface.distance(anchor, second), surface.distance(anchor, third)
     to_near, to_far = torch.where(nearer, to_second, to_third), torch.where(nearer, to_third, to_second)
     return _masked_mean((to_near - to_far + margin).clamp(min=0), present[:, None].expand_as(to_near))
 
 
 def orientation_loss(
-    sphere: Tensor, places: Tensor, triplets: Tensor, present: Tensor, min_sine: float = 0.7
+    points: Tensor, places: Tensor, triplets: Tensor, present: Tensor, min_sine: float = 0.7, surface: Surface = SPHERE
 ) -> Tensor:
-    """Turning left in the picture must be turning left on the sphere seen from outside: no mirrored maps.
+    """Turning left in the picture must be turning left on the surface, a sphere seen from outside: no mirrored maps.
 
     Of the triplets whose angle at the anchor has a sine above `min_sine`, the two others are put in counter-clockwise
-    order (as seen on the screen); the loss is `mean max(0, 1 - tau)^2`, with tau the sine of their angle on the sphere.
+    order (as seen on the screen); the loss is `mean max(0, 1 - tau)^2`, tau the sine of their angle on the surface.
 
     Args:
-        sphere: `[B, N, 3]`.
+        points: `[B, N, dim]`.
         places: (row, column) of the patches.
         triplets: `[B, K, 3]`.
         present: `[B]`.
         min_sine: triplets flatter than this are left out.
+        surface: of the points.
     """
-    place, place_second, place_third = _gather(_batched(places, sphere), triplets)
-    towards_second = normalize(place_second - place, dim=-1)
-    towards_third = normalize(place_third - place, dim=-1)
-    turn = towards_second[..., 0] * towards_third[..., 1] - towards_second[..., 1] * towards_third[..., 0]
-    anchor, second, third = _gather(sphere, triplets)
-    first_tangent, second_tangent = _tangent(anchor, second), _tangent(anchor, third)
-    # Exchanging the two directions changes the sign of the triple product, so the order is a factor.
-    tau = (torch.linalg.cross(first_tangent, second_tangent) * anchor).sum(-1) * turn.sign()
-    kept = (turn.abs() > min_sine) & present[:, None]
+    place, place_second, place_third = _gather(_batched(places, points), triplets)
+    # Of (row, column), with rows growing downwards: positive if counter-clockwise on the screen.
+    sine = turn(normalize(place_second - place, dim=-1), normalize(place_third - place, dim=-1))
+    # Exchanging the two points changes the sign of the orientation, so their order is a factor.
+    tau = surface.orientation(*_gather(points, triplets)) * sine.sign()
+    kept = (sine.abs() > min_sine) & present[:, None]
     return _masked_mean((1 - tau).clamp(min=0) ** 2, kept)
 
 
@@ -157,6 +161,40 @@ def visibility_loss(sphere: Tensor, mask: Tensor, cameras: Tensor) -> Tensor:
     return _masked_mean(away.clamp(min=0), mask)
 
 
+def equivariance_loss(points: Tensor, expected: Tensor, mask: Tensor, surface: Surface = SPHERE) -> Tensor:
+    """What two crops both show has one place on the surface: mean distance between its points in either.
+
+    Not in the paper.
+
+    Args:
+        points: `[B, N, dim]` of the first crops' patches.
+        expected: `[B, N, dim]` of the second crops at the same places of the pictures, from `sample_cells`.
+        mask: `[B, N]`, patches that both crops show.
+        surface: of the points.
+    """
+    return _masked_mean(surface.distance(points, expected), mask)
+
+
+def sample_cells(values: Tensor, mask: Tensor, warp: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Sample what a grid of cells holds between their centres, bilinearly.
+
+    Args:
+        values: `[B, P, C]`, row by row.
+        mask: bool `[B, P]`, cells whose values count.
+        warp: `[B, N, 2]` continuous grid coordinates (column, row), NaN where there is nothing to sample.
+        grid: (columns, rows), P cells.
+
+    Returns:
+        `[B, N, C]`, and bool `[B, N]`: True where all cells that were sampled between count.
+    """
+    columns, rows = grid
+    layers = torch.cat([values, mask[..., None].to(values)], dim=-1).mT.unflatten(-1, (rows, columns))
+    # `grid_sample` measures from -1 to 1; far outside there are zeros.
+    where = (2 * warp / warp.new_tensor(grid) - 1).nan_to_num(nan=-2.0).to(values)
+    sampled = grid_sample(layers, where[:, :, None], align_corners=False)[..., 0].mT
+    return sampled[..., :-1], sampled[..., -1] > 1 - 1e-4
+
+
 def camera_directions(azimuth: Tensor, elevation: Tensor) -> Tensor:
     """Unit vectors `[B, 3]` from the object to cameras, +x being its front, +y its left and +z up.
 
@@ -172,17 +210,12 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def _batched(places: Tensor, sphere: Tensor) -> Tensor:
-    return places.expand(len(sphere), -1, -1) if places.ndim == 2 else places
+def _batched(places: Tensor, points: Tensor) -> Tensor:
+    return places.expand(len(points), -1, -1) if places.ndim == 2 else places
 
 
 def _gather(values: Tensor, triplets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Values `[B, N, C]` at triplets `[B, K, 3]`: three tensors `[B, K, C]`."""
     batch = torch.arange(len(values), device=values.device)[:, None, None]
-    return values[batch, triplets].unbind(dim=2)
-
-
-def _tangent(anchor: Tensor, other: Tensor) -> Tensor:
-    """Unit direction at `anchor` towards `other`, within the tangent plane; 0 if they coincide."""
-    step = other - anchor
-    return normalize(step - anchor * (anchor * step).sum(-1, keepdim=True), dim=-1)
+    anchor, second, third = values[batch, triplets].unbind(dim=2)
+    return anchor, second, third

@@ -1,22 +1,21 @@
-"""The sphere mapper: patch features of a frozen backbone -> points of the unit sphere (paper section 3)."""
+"""The sphere mapper: patch features of a frozen backbone -> points of the unit sphere (paper section 3), or a plane."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, normalize, scaled_dot_product_attention
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn.functional import gelu
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import Framing
 from spherecorr.identity import FeatureSource
+from spherecorr.sphere.block import Block
 from spherecorr.sphere.settings import SphereSettings
+from spherecorr.sphere.surface import SURFACES
 
 POSITION_FREQUENCIES = 3
 BELOW = (0.0, 0.0, -1.0)  # straight under the object: the part of the sphere that pictures show least
@@ -28,24 +27,28 @@ class SphereMismatchError(SpherecorrError):
 
 
 class SphereMapper(nn.Module):
-    """Linear, GELU, pre-norm transformer blocks, Linear to 3, unit length.
+    """Linear, GELU, pre-norm transformer blocks, Linear to the surface's coordinates, projection on the surface.
 
     Without positions it is equivariant to a permutation of the patches: the map comes from the features alone.
+
+    Attributes:
+        settings: see there.
+        surface: where the points lie.
     """
 
     def __init__(self, settings: SphereSettings):
         super().__init__()
         self.settings = settings
+        self.surface = SURFACES[settings.surface]
         width = settings.channels
-        block = partial(Block, width, settings.heads, norm_layer=partial(nn.LayerNorm, eps=1e-5))
         self.embed = nn.Linear(settings.feature_dim, width)
-        self.blocks = nn.Sequential(*(block() for _ in range(settings.depth)))
-        self.head = nn.Linear(width, 3)
+        self.blocks = nn.Sequential(*(Block(width, settings.heads) for _ in range(settings.depth)))
+        self.head = nn.Linear(width, self.surface.dim)
         if settings.positions == "frame":
             self.embed_position = nn.Linear(2 + 4 * POSITION_FREQUENCIES, width, bias=False)
 
     def forward(self, tokens: Tensor, positions: Tensor | None = None, wanted: Tensor | None = None) -> Tensor:
-        """Map tokens to the sphere.
+        """Map tokens to the surface.
 
         Args:
             tokens: patch features `[B, N, D]`.
@@ -54,18 +57,23 @@ class SphereMapper(nn.Module):
                 None asks for all.
 
         Returns:
-            Unit vectors `[B, N, 3]`, 0 where they are not wanted.
+            Points `[B, N, dim]`, on the sphere unit vectors; 0 where they are not wanted.
+
+        Raises:
+            ValueError: positions are missing.
         """
         hidden = self.embed(tokens)
         if self.settings.positions == "frame":
+            if positions is None:
+                raise ValueError("This mapper has positions 'frame'; give it the patches' positions.")
             hidden = hidden + self.embed_position(encode_positions(positions))
         hidden = gelu(hidden)
         if wanted is None:
-            return normalize(self.head(self.blocks(hidden)), dim=-1)
-        points = normalize(self.head(_answer_wanted(self.blocks[-1], self.blocks[:-1](hidden), wanted)), dim=-1)
-        sphere = points.new_zeros(*wanted.shape, 3)
-        sphere[wanted] = points
-        return sphere
+            return self.surface.project(self.head(self.blocks(hidden)))
+        answers = self.surface.project(self.head(self.blocks[-1](self.blocks[:-1](hidden), wanted)))
+        points = answers.new_zeros(*wanted.shape, self.surface.dim)
+        points[wanted] = answers
+        return points
 
     @torch.no_grad()
     def sphere_map(self, features: FeatureMap) -> SphereMap:
@@ -79,7 +87,8 @@ class SphereMapper(nn.Module):
         tokens = features.tokens().to(parameter)[None]
         positions = frame_positions(features.framing).to(parameter)[None]
         points = self(tokens, positions)[0]
-        return SphereMap(points.T.reshape(3, *features.features.shape[1:]), features.framing)
+        grid = features.features.shape[1:]
+        return SphereMap(points.T.reshape(-1, *grid), features.framing, self.settings.surface)
 
     def foreground(self, sphere_map: SphereMap) -> np.ndarray | None:
         """Boolean `[H, W]`: cells not sent to the background's place; None for a mapper that keeps no such place.
@@ -94,16 +103,28 @@ class SphereMapper(nn.Module):
         return foreground if foreground.sum() >= 4 else np.ones_like(foreground)
 
     def check(self, source: FeatureSource) -> None:
-        """Refuse features of another size, backbone, layer, norm or position embedding, in one sentence."""
+        """Refuse features of another size, backbone, layer, norm or position embedding, in one sentence.
+
+        Where both weights are known, a backbone is what its weights are, wherever they lie; else what it is called.
+
+        Raises:
+            SphereMismatchError: the features are others than those the mapper was trained on.
+        """
         if source.dim != self.settings.feature_dim:
             raise SphereMismatchError(
                 f"This sphere mapper takes features of {self.settings.feature_dim} channels; "
                 f"backbone '{source.backbone}' gives {source.dim}."
             )
         wanted = self.settings.source
-        if wanted is None or wanted == source:
+        if wanted is None or not (others := wanted.differs_from(source)):
             return
-        if wanted.backbone != source.backbone:
+        if "weights" in others and wanted.backbone == source.backbone:
+            raise SphereMismatchError(
+                f"This sphere mapper was trained on other weights of backbone '{wanted.backbone}': their digest was "
+                f"{wanted.weights}, that of the features' is {source.weights}. Use the weights it was trained on, or "
+                "train a mapper for these."
+            )
+        if "weights" in others or "backbone" in others:
             raise SphereMismatchError(
                 f"This sphere mapper was trained on backbone '{wanted.backbone}', not on '{source.backbone}'."
             )
@@ -113,20 +134,6 @@ class SphereMapper(nn.Module):
             f"{source.layer}, norm {source.norm}, '{source.position_embedding}'. "
             "Load the backbone with load_backbone(sphere.settings.source)."
         )
-
-
-def _answer_wanted(block: Block, hidden: Tensor, wanted: Tensor) -> Tensor:
-    """The block's answers for some patches `[M, C]`, from all of `[B, N, C]`: their queries, the keys of all."""
-    normed = block.norm1(hidden)
-    query, others = block.attn.qkv.weight.tensor_split([hidden.shape[-1]])
-    keys, values = linear(normed, others).chunk(2, dim=-1)
-    counts = wanted.sum(dim=1)
-    queries = pad_sequence(linear(normed[wanted], query).split(counts.tolist()), batch_first=True)
-    heads = [part.unflatten(-1, (block.attn.num_heads, -1)).transpose(1, 2) for part in (queries, keys, values)]
-    answers = scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
-    there = torch.arange(queries.shape[1], device=counts.device) < counts[:, None]
-    hidden = hidden[wanted] + block.attn.proj(answers[there])
-    return hidden + block.mlp(block.norm2(hidden))
 
 
 def frame_positions(framing: Framing) -> Tensor:

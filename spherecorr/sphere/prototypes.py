@@ -1,4 +1,4 @@
-"""Category-conditioned prototypes: sphere point -> feature. They serve the reconstruction loss and are then dropped."""
+"""Category-conditioned prototypes: point -> feature. They serve the reconstruction loss and are then dropped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PARTS = ("weight", "bias")
 
 
 class Prototypes(nn.Module):
-    """Rebuild a patch's feature from its sphere point and its category (paper section 3.2).
+    """Rebuild a patch's feature from its point on the surface and its category (paper section 3.2).
 
     The authors let the point attend to its category by cross-attention. With a single key the softmax is 1, so that
     attention is one learned vector per category, the same for every patch; here it is written as an embedding. Like
@@ -20,12 +20,13 @@ class Prototypes(nn.Module):
         feature_dim: D.
         categories: how many.
         depth: how often the block is applied.
+        dim: coordinates of a point, 3 on the sphere.
     """
 
-    def __init__(self, feature_dim: int, categories: int, depth: int = 2):
+    def __init__(self, feature_dim: int, categories: int, depth: int = 2, dim: int = 3):
         super().__init__()
         self.depth = depth
-        self.embed = nn.Linear(3, feature_dim)
+        self.embed = nn.Linear(dim, feature_dim)
         self.category = nn.Embedding(categories, feature_dim)
         self.mlp = nn.Sequential(
             nn.LayerNorm(feature_dim),
@@ -34,9 +35,9 @@ class Prototypes(nn.Module):
             nn.Linear(4 * feature_dim, feature_dim),
         )
 
-    def forward(self, sphere: Tensor, category: Tensor) -> Tensor:
-        """Sphere points `[..., 3]` of categories `[...]`, of the same shape or one that spreads to it -> `[..., D]`."""
-        hidden, vector = self.embed(sphere), self.category(category)
+    def forward(self, points: Tensor, category: Tensor) -> Tensor:
+        """Points `[..., dim]` of categories `[...]`, of the same shape or one that spreads to it -> `[..., D]`."""
+        hidden, vector = self.embed(points), self.category(category)
         for _ in range(self.depth):
             hidden = hidden + vector
             hidden = hidden + self.mlp(hidden)

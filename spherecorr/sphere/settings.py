@@ -15,8 +15,9 @@ class SphereSettings:
 
     Attributes:
         feature_dim: D, channels of the features it takes.
-        width: channels inside; D / 2 when None, as the paper's authors do.
-        depth: transformer blocks; the authors use one.
+        width: channels inside the mapper. None: half of the backbone's; the paper's choice.
+        depth: transformer blocks of the mapper; the authors use one.
+        surface: where the points lie: the paper's unit "sphere", or a "plane", see `sphere.surface`.
         positions: "none", as in the paper, or "frame": the mapper also sees where in the picture a patch lies.
         source: the features it was trained on; others are refused. None: only D is checked.
         resolution: long side of the training images in input pixels.
@@ -34,6 +35,7 @@ class SphereSettings:
     feature_dim: int
     width: int | None = None
     depth: int = 1
+    surface: Literal["sphere", "plane"] = "sphere"
     positions: Literal["none", "frame"] = "none"
     source: FeatureSource | None = None
     resolution: int = 448
@@ -47,6 +49,10 @@ class SphereSettings:
     def __post_init__(self):
         if not 0 <= self.alpha <= 1:
             raise SpherecorrError(f"alpha is the sphere's share and must lie between 0 and 1; got {self.alpha:g}.")
+        if self.surface not in ("sphere", "plane"):
+            raise SpherecorrError(f"A mapper's surface is 'sphere' or 'plane'; got '{self.surface}'.")
+        if self.surface == "plane" and self.background == "below":
+            raise SpherecorrError("Only a sphere has a place below the object for the background; a plane has none.")
         if self.depth < 1:
             raise SpherecorrError(f"A mapper has one transformer block or more; got {self.depth}.")
         if self.channels % self.heads:

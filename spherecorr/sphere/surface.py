@@ -25,6 +25,10 @@ class Surface(Protocol):
         """Put any vectors `[..., dim]` on the surface."""
         ...
 
+    def nearest(self, values: Tensor) -> Tensor:
+        """The point of the surface that is nearest to each of `[..., dim]`, such as means of points; 0 stays 0."""
+        ...
+
     def similarity(self, queries: Tensor, points: Tensor) -> Tensor:
         """How near points of the surface lie to each other, the nearer the higher.
 
@@ -34,6 +38,23 @@ class Surface(Protocol):
 
         Returns:
             `[N, M]`, highest where they coincide.
+        """
+        ...
+
+    def distance(self, points: Tensor, others: Tensor) -> Tensor:
+        """Half the squared distance in space between points `[..., dim]` one by one: `[...]`, 0 where they coincide."""
+        ...
+
+    def orientation(self, anchor: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Sine of the angle at the anchor by which the first of two points is turned to reach the second.
+
+        Args:
+            anchor: `[..., dim]`.
+            first: `[..., dim]`.
+            second: `[..., dim]`.
+
+        Returns:
+            `[...]`, positive if counter-clockwise for who looks at the surface; 0 if a point lies on the anchor.
         """
         ...
 
@@ -52,9 +73,21 @@ class Sphere:
         """Unit length."""
         return normalize(values, dim=-1)
 
+    def nearest(self, values: Tensor) -> Tensor:
+        """Unit length."""
+        return normalize(values, dim=-1)
+
     def similarity(self, queries: Tensor, points: Tensor) -> Tensor:
         """Cosine, -1..1."""
         return queries @ points.T
+
+    def distance(self, points: Tensor, others: Tensor) -> Tensor:
+        """One minus the cosine, 0..2."""
+        return 1 - (points * others).sum(-1)
+
+    def orientation(self, anchor: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Seen from outside, between directions within the tangent plane."""
+        return (torch.linalg.cross(_tangent(anchor, first), _tangent(anchor, second)) * anchor).sum(-1)
 
     def colours(self, points: Tensor) -> Tensor:
         """Each coordinate from -1..1 to 0..1."""
@@ -71,9 +104,21 @@ class Plane:
         """Squash each coordinate to -1..1."""
         return torch.tanh(values)
 
+    def nearest(self, values: Tensor) -> Tensor:
+        """Cut each coordinate off at -1 and 1."""
+        return values.clamp(-1, 1)
+
     def similarity(self, queries: Tensor, points: Tensor) -> Tensor:
         """Minus the Euclidean distance, at most 0."""
         return -torch.cdist(queries, points)
+
+    def distance(self, points: Tensor, others: Tensor) -> Tensor:
+        """Half the squared Euclidean distance, 0..4."""
+        return (points - others).square().sum(-1) / 2
+
+    def orientation(self, anchor: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """With x to the right and y up."""
+        return turn(normalize(first - anchor, dim=-1), normalize(second - anchor, dim=-1))
 
     def colours(self, points: Tensor) -> Tensor:
         """Red and green from the coordinates, and a blue that tells apart what they leave alike."""
@@ -82,3 +127,19 @@ class Plane:
 
 
 SURFACES: dict[SurfaceName, Surface] = {"sphere": Sphere(), "plane": Plane()}
+
+
+def surface_of(points: Tensor) -> Surface:
+    """The surface on which points `[dim, ...]` lie, by their coordinates."""
+    return next(surface for surface in SURFACES.values() if surface.dim == len(points))
+
+
+def turn(first: Tensor, second: Tensor) -> Tensor:
+    """Determinant of two vectors `[..., 2]`: of unit vectors, the sine of the angle from the first to the second."""
+    return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+
+
+def _tangent(anchor: Tensor, other: Tensor) -> Tensor:
+    """Unit direction at `anchor` towards `other`, within the sphere's tangent plane; 0 if they coincide."""
+    step = other - anchor
+    return normalize(step - anchor * (anchor * step).sum(-1, keepdim=True), dim=-1)

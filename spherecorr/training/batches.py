@@ -5,30 +5,31 @@ The crops come from tensors, from a feature store, or fresh from the pictures wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spherecorr.backbones import Backbone
-from spherecorr.data.records import DatasetError, ImageRecord
+from spherecorr.data.records import ImageRecord
 from spherecorr.errors import SpherecorrError
 from spherecorr.extraction import cut_crops
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import Crop, StoreError, StoreSettings
+from spherecorr.training.annotations import Annotations, read_annotations
+from spherecorr.training.warp import crop_warp
 
-BIN = 45.0  # degrees
-UPRIGHT = 90.0  # degrees of elevation at which there is no azimuth
+FOREGROUND = 0.5  # share of a patch; the object covers more of those that count as its own
+TRIES = 8  # crops of each image in which live crops look for the object
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One crop of each of B images, N patches each.
+    """One crop of each of B images, N patches each; perhaps with a second crop of each.
 
     Attributes:
         features: float `[B, N, D]`.
@@ -38,6 +39,9 @@ class Batch:
         azimuth: float `[B]` degrees.
         elevation: float `[B]` degrees, NaN where unknown.
         category: int `[B]`, index into the crops' `categories`.
+        other: second crops of the same images, all patches of each; mirrored where the first ones are.
+        warp: float `[B, N, 2]`, where the first crops' patches lie in the second: continuous grid coordinates
+            (column, row), NaN outside.
     """
 
     features: Tensor
@@ -47,12 +51,24 @@ class Batch:
     azimuth: Tensor
     elevation: Tensor
     category: Tensor
+    other: Batch | None = None
+    warp: Tensor | None = None
 
     def take(self, cells: Tensor) -> Batch:
-        """Some patches `[B, K]` of each image."""
+        """Some patches `[B, K]` of each image; second crops stay whole."""
         image = torch.arange(len(cells), device=cells.device)[:, None]
-        names = "features", "mask", "background", "directions"
-        return replace(self, **{name: getattr(self, name)[image, cells] for name in names})
+        names = "features", "mask", "background", "directions", "warp"
+        taken: dict[str, Any] = {n: value[image, cells] for n, value in self.tensors().items() if n in names}
+        return replace(self, **taken)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
+        return replace(self, **moved, other=None if self.other is None else self.other.to(device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its own tensors by name, without those of the second crops."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
 class TrainingCrops(Protocol):
@@ -63,12 +79,14 @@ class TrainingCrops(Protocol):
         grid: (columns, rows) of every crop.
         feature_dim: channels D.
         has_surface: whether the surface is known of any image.
+        has_warp: whether batches hold two crops of each image.
     """
 
     categories: tuple[str, ...]
     grid: tuple[int, int]
     feature_dim: int
     has_surface: bool
+    has_warp: bool
 
     def __len__(self) -> int:
         """Images, not crops."""
@@ -79,76 +97,18 @@ class TrainingCrops(Protocol):
 
         Args:
             images: indices `[B]`.
-            seeds: int `[B]`, one per image: all chance that enters a crop comes from its own seed, so that a batch
+            seeds: int `[B]`, one per image: all that is random in a crop comes from its own seed, so that a batch
                 split over several processes holds the crops of the whole one.
         """
         ...
 
-
-@dataclass(frozen=True, eq=False)
-class Annotations:
-    """What is known of M images as a whole.
-
-    Attributes:
-        azimuth: float `[M]` degrees.
-        elevation: float `[M]` degrees, NaN where unknown.
-        category: int `[M]`, index into `categories`.
-        categories: names.
-    """
-
-    azimuth: Tensor
-    elevation: Tensor
-    category: Tensor
-    categories: tuple[str, ...]
-
-
-def annotations(records: Sequence[ImageRecord], categories: Sequence[str] | None = None) -> Annotations:
-    """Read viewpoints and categories.
-
-    An azimuth that is known by its bin alone stands in the bin's middle. From straight above or below all azimuths are
-    one viewpoint; where none is given, it is 0.
-
-    Args:
-        records: images as they were taken; a mirror image would exchange left and right.
-        categories: names in the order of their numbers; by default those of the records, sorted.
-
-    Raises:
-        DatasetError: no records, or one without mask or azimuth, or of a category that is not among the names.
-    """
-    if not records:
-        raise DatasetError("There are no images to train on.")
-    names = tuple(sorted({record.category for record in records}) if categories is None else categories)
-    for record in records:
-        if record.mask is None:
-            raise DatasetError(f"'{record.path}' has no mask; training needs one for every image.")
-        azimuth = _azimuth(record)
-        if azimuth is None:
-            raise DatasetError(f"'{record.path}' has no azimuth; a sphere is trained on images with a viewpoint.")
-        if not math.isfinite(azimuth) or not math.isfinite(record.elevation or 0):
-            raise DatasetError(f"'{record.path}' has an azimuth or elevation that is no finite number of degrees.")
-        if record.category not in names:
-            raise DatasetError(
-                f"'{record.path}' is of the category '{record.category}', which is not trained; "
-                f"there are {', '.join(names)}."
-            )
-    return Annotations(
-        torch.tensor([_azimuth(record) for record in records], dtype=torch.float32),
-        torch.tensor([math.nan if r.elevation is None else r.elevation for r in records], dtype=torch.float32),
-        torch.tensor([names.index(record.category) for record in records]),
-        names,
-    )
-
-
-def _azimuth(record: ImageRecord) -> float | None:
-    if record.azimuth is not None:
-        return record.azimuth
-    if record.azimuth_bin is not None:
-        return (record.azimuth_bin + 0.5) * BIN
-    return 0.0 if abs(record.elevation or 0) == UPRIGHT else None
+    def has_foreground(self) -> bool:
+        """Whether in any image the object covers any patch by more than half."""
+        ...
 
 
 class TensorCrops:
-    """Crops whose features are at hand; see `TrainingCrops`.
+    """Crops whose features are at hand, one of each image in a batch; see `TrainingCrops`.
 
     Args:
         features: float `[S, V, N, D]`, V crops of each of S images; usually float16.
@@ -158,6 +118,8 @@ class TensorCrops:
         places: int `[M]`, which of the S images they are; by default all, in order.
         mirrored: crops of odd numbers are mirror images, see `StoreSettings`.
     """
+
+    has_warp = False
 
     def __init__(
         self,
@@ -177,6 +139,10 @@ class TensorCrops:
     def __len__(self) -> int:
         return len(self.places)
 
+    def has_foreground(self) -> bool:
+        """See `TrainingCrops`."""
+        return any(bool((self.labels[place][..., 0] > FOREGROUND).any()) for place in self.places.tolist())
+
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
         """See `TrainingCrops`; the batch lies where the features lie."""
         device, crop = self.features.device, seeds % self.features.shape[1]
@@ -190,13 +156,13 @@ class StoredCrops(TensorCrops):
     Args:
         store: made with labels.
         records: images in the store, the ones to train on.
-        categories: see `annotations`.
+        categories: see `read_annotations`.
         device: where batches are wanted. The features move there if they fill no more than half of a GPU's free
             memory; else they stay on disk.
 
     Raises:
         StoreError: the store has no labels, or lacks an image.
-        DatasetError: see `annotations`.
+        DatasetError: see `read_annotations`.
     """
 
     def __init__(
@@ -208,18 +174,19 @@ class StoredCrops(TensorCrops):
     ):
         if store.labels is None:
             raise StoreError(f"The store '{store.folder}' has no labels for training; extract with --labels.")
-        known = annotations(records, categories)
+        known = read_annotations(records, categories)
         order = {name: place for place, name in enumerate(store.ids)}
         for record in records:
             if record.id not in order:
                 raise StoreError(f"The store '{store.folder}' lacks '{record.path}'; extract it with all images.")
+        store.check(records)
         shape = (len(store), store.settings.crops, -1)
-        values = [torch.from_numpy(values).unflatten(0, shape) for values in (store.features, store.labels)]
-        if fits(sum(value.nbytes for value in values), torch.device(device)):
-            values = [value.to(device) for value in values]
+        features, labels = (torch.from_numpy(array).unflatten(0, shape) for array in (store.features, store.labels))
+        if fits(features.nbytes + labels.nbytes, torch.device(device)):
+            features, labels = features.to(device), labels.to(device)
         grid = store.settings.frame((store.settings.resolution,) * 2).grid
         places = torch.tensor([order[record.id] for record in records])
-        super().__init__(*values, known, grid, places, store.settings.mirrored)
+        super().__init__(features, labels, known, grid, places, store.settings.mirrored)
 
 
 def fits(size: int, device: torch.device) -> bool:
@@ -236,12 +203,13 @@ class LiveCrops:
         resolution: side of the square input in pixels.
         crop: see `crops.crop_box`.
         smallest_crop: see `crops.crop_box`.
-        categories: see `annotations`.
+        categories: see `read_annotations`.
         mirrored: half of the crops are mirror images, see `StoreSettings`.
+        two: batches hold a second crop of each image, and where the first lies in it.
 
     Raises:
-        StoreError: see `StoreSettings`.
-        DatasetError: see `annotations`; from `batch` also for a broken file.
+        StoreError: two whole pictures, which do not differ; and see `StoreSettings`.
+        DatasetError: see `read_annotations`; from `batch` also for a broken file.
     """
 
     def __init__(
@@ -253,29 +221,57 @@ class LiveCrops:
         smallest_crop: float = 1.0,
         categories: Sequence[str] | None = None,
         mirrored: bool = False,
+        two: bool = False,
     ):
-        self.known = annotations(records, categories)
+        if two and crop == "whole":
+            raise StoreError("Two crops of a picture differ only with the crop 'square' or 'resized'.")
+        self.known = read_annotations(records, categories)
         self.records, self.backbone = records, backbone
-        cut = {"crop": crop, "smallest_crop": smallest_crop, "mirrored": mirrored}
-        self.settings = StoreSettings(backbone.source, resolution, labels=True, **cut)
+        self.settings = StoreSettings(
+            backbone.source, resolution, labels=True, crop=crop, smallest_crop=smallest_crop, mirrored=mirrored
+        )
         self.categories, self.feature_dim = self.known.categories, backbone.source.dim
         self.grid = self.settings.frame((resolution, resolution)).grid
-        self.has_surface = any(record.surface for record in records)
+        self.has_surface, self.has_warp = any(record.surface for record in records), two
 
     def __len__(self) -> int:
         return len(self.records)
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
         """See `TrainingCrops`."""
+        first = seeds % 2 if self.settings.mirrored else torch.zeros_like(seeds)  # odd crops are mirror images
+        rngs = [np.random.default_rng(seed) for seed in seeds.tolist()]
+        batch = self._crops(images, first, rngs)
+        if not self.has_warp:
+            return batch
+        other = self._crops(images, first, rngs)
+        warps = [
+            crop_warp(self.records[image].size, self.settings, np.random.default_rng(seed), bool(mirrored))
+            for image, seed, mirrored in zip(images.tolist(), seeds.tolist(), first, strict=True)
+        ]
+        return replace(batch, other=other, warp=torch.from_numpy(np.stack(warps)).to(batch.features.device))
 
-        def cut(image: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-            return cut_crops(self.records[image], self.settings, np.random.default_rng(seed), first=seed % 2)
+    def _crops(self, images: Tensor, first: Tensor, rngs: list[np.random.Generator]) -> Batch:
+        """One crop of each image, the next of its random generator."""
+
+        def cut(image: int, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+            return cut_crops(self.records[image], self.settings, rng, first=number)
 
         with ThreadPoolExecutor() as pool:
-            inputs, labels = zip(*pool.map(cut, images.tolist(), seeds.tolist()), strict=True)
+            inputs, labels = zip(*pool.map(cut, images.tolist(), first.tolist(), rngs), strict=True)
         features = self.backbone.extract(np.concatenate(inputs)).flatten(2).mT
         taught = torch.from_numpy(np.concatenate(labels)).to(features.device)
-        return _batch(features, taught, self.known, images, self.settings.mirrored & (seeds % 2 == 1))
+        return _batch(features, taught, self.known, images, first == 1)
+
+    def has_foreground(self) -> bool:
+        """See `TrainingCrops`; some crops of one image after the other, until there is one."""
+        count = 1 if self.settings.crop == "whole" else TRIES
+        settings = replace(self.settings, crops=count, mirrored=False)
+        for record in self.records:
+            _, labels = cut_crops(record, settings, np.random.default_rng(0))
+            if labels is not None and (labels[..., 0] > FOREGROUND).any():
+                return True
+        return False
 
 
 class JoinedCrops:
@@ -296,6 +292,7 @@ class JoinedCrops:
             if any(value != values[0] for value in values):
                 raise SpherecorrError(f"Crops of different {name} cannot be joined: {', '.join(map(str, values))}.")
         self.has_surface = any(part.has_surface for part in parts)
+        self.has_warp = all(part.has_warp for part in parts)
         self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
 
     def __len__(self) -> int:
@@ -309,13 +306,31 @@ class JoinedCrops:
             if (mine := part == i).any():
                 batches.append(crops.batch(images[mine] - self.ends[i] + len(crops), seeds[mine]))
         back = part.argsort(stable=True).argsort()  # from part after part to the order asked for
-        device = batches[0].features.device
-        columns = ([getattr(batch, part.name).to(device) for batch in batches] for part in fields(Batch))
-        return Batch(*(torch.cat(column)[back] for column in columns))
+        return _concatenate([batch.to(batches[0].features.device) for batch in batches], back)
+
+    def has_foreground(self) -> bool:
+        """See `TrainingCrops`."""
+        return any(part.has_foreground() for part in self.parts)
+
+
+def _concatenate(batches: list[Batch], order: Tensor) -> Batch:
+    """Batches one after the other, then in another order; second crops likewise if all have them."""
+    others = [batch.other for batch in batches if batch.other]
+    names = batches[0].tensors().keys() - (set() if len(others) == len(batches) else {"warp"})
+    columns = {name: torch.cat([batch.tensors()[name] for batch in batches])[order] for name in names}
+    return Batch(**columns, other=_concatenate(others, order) if "warp" in names else None)
 
 
 def _batch(features: Tensor, labels: Tensor, known: Annotations, images: Tensor, mirrored: Tensor) -> Batch:
     """Put together features `[B, N, D]`, labels `[B, N, 5]`, and what is known of the images `[B]`, some mirrored."""
     azimuth = torch.where(mirrored, -1, 1) * known.azimuth[images]
-    whole = (values.to(features.device) for values in (azimuth, known.elevation[images], known.category[images]))
-    return Batch(features.float(), labels[..., 0] > 0.5, labels[..., 1] > 0, labels[..., 2:].float(), *whole)
+    device = features.device
+    return Batch(
+        features.float(),
+        labels[..., 0] > FOREGROUND,
+        labels[..., 1] > 0,
+        labels[..., 2:].float(),
+        azimuth.to(device),
+        known.elevation[images].to(device),
+        known.category[images].to(device),
+    )

@@ -1,41 +1,30 @@
-"""Fit a sphere mapper on frozen features: the paper's four losses and, on renders, the surface's own directions."""
+"""Fit a sphere mapper on frozen features, to a weighted sum of the terms in `training.objectives`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, autocast, nn
-from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.parallel import Processes, join_processes
-from spherecorr.sphere.losses import (
-    background_loss,
-    camera_directions,
-    orientation_loss,
-    reconstruction_loss,
-    relative_distance_loss,
-    sample_triplets,
-    surface_loss,
-    view_cosines,
-    viewpoint_loss,
-    visibility_loss,
-)
-from spherecorr.sphere.mapper import BELOW, SphereMapper, grid_positions
+from spherecorr.sphere.mapper import SphereMapper, grid_positions
 from spherecorr.sphere.prototypes import Prototypes
 from spherecorr.training.batches import Batch, TrainingCrops
+from spherecorr.training.objectives import StepState, check_terms, wanted_patches, weighted_terms
 from spherecorr.training.optimisers import make_optimisers, set_learning_rate
 from spherecorr.training.run import TrainingRun, read_state
+from spherecorr.training.seeding import seeded
 from spherecorr.training.settings import TrainSettings, learning_rate
 
-ORDER, STEP = 0, 1  # what chance is drawn for: the order of the images in an epoch, all else in a step
+ORDER, STEP = 0, 1  # what random numbers are drawn for: the order of the images in an epoch, all else in a step
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Validate = Callable[[SphereMapper], dict[str, float]]
@@ -54,17 +43,17 @@ def fit(
 ) -> SphereMapper:
     """Train a mapper; its prototypes are dropped.
 
-    All chance of a step comes from the seed and the step's number, so a run that was stopped at any moment and is
-    started again ends, on a CPU, at the very weights of one that was not. Processes that `accelerate launch` started
-    share each batch and compute what one process would.
+    All random numbers of a step come from the seed and the step's number, so a run that was stopped at any moment and
+    is started again ends, on a CPU, at the very weights of one that was not; the global random generators are left
+    alone. Processes that `accelerate launch` started share each batch and compute what one process would.
 
     Args:
         data: images to draw crops of.
         settings: see there.
         run: folder of the run, see `training.run`; None writes nothing.
-        validate: figures of a mapper by name; the first, the higher the better, decides which is the best.
+        validate: scores of a mapper by name; the first, the higher the better, decides which is the best.
         start: a mapper of the same shape whose weights are the beginning; random ones by default.
-        about: JSON-able entries for the run's `config.json`, such as where the data came from; a run goes on only if
+        about: JSON-able entries for the run's `config.json`, such as where the data came from; a run is resumed only if
             they are the same.
         device: "auto", "cpu", "cuda", ...
         trainer: what a step does, for trials of another; `Trainer` by default.
@@ -73,33 +62,34 @@ def fit(
         The mapper after the last step, with `categories` and `background` filled in.
 
     Raises:
-        SpherecorrError: the surface loss has a weight, but the images have no surface points; `start` has another
-            shape; the batch cannot be shared; `run` holds another run; or the losses become infinite.
+        SpherecorrError: a loss with a weight lacks something, see `check_terms`; no image has a patch on its object;
+            `start` has another shape; the batch cannot be shared; `run` holds another run; or the losses become
+            infinite.
     """
     _check(data, settings, start)
     world = join_processes(device)
     if settings.batch % world.count:
         raise SpherecorrError(f"{world.count} processes cannot share a batch of {settings.batch} equally.")
-    trainer = (trainer or Trainer)(data, settings, world, start)
+    loop = (trainer or Trainer)(data, settings, world, start)
     training = {"images": len(data), **asdict(settings)}
     del training["sphere"]  # stored as the mapper's own
-    config = {"training": training, "mapper": asdict(trainer.mapper.settings)}
+    config = {"training": training, "mapper": asdict(loop.mapper.settings)}
     folder = TrainingRun(run, {**(about or {}), **config}) if run is not None and world.main else None
-    world.wait()  # until the main process has checked the folder
+    world.barrier()  # until the main process has checked the folder
     best = -math.inf
     if run is not None and (state := read_state(run)):
         best = state.pop("best")
-        trainer.load_state(state)
+        loop.load_state(state)
     if folder:
-        folder.forget_after(trainer.step)
-    steps = range(trainer.step, settings.steps)
-    progress = tqdm(steps, "training", settings.steps, initial=trainer.step, unit="step", disable=not world.main)
+        folder.forget_after(loop.step)
+    steps = range(loop.step, settings.steps)
+    progress = tqdm(steps, "training", settings.steps, initial=loop.step, unit="step", disable=not world.main)
     for step in progress:
-        trainer.train_step()
+        loop.train_step()
         done = step + 1
         if done % settings.log_every and done < settings.steps:
             continue
-        means = trainer.take_means()
+        means = loop.take_means()
         if not all(map(math.isfinite, means.values())):
             raise SpherecorrError(
                 f"The losses are no longer finite at step {done}; train anew at a lower learning rate."
@@ -112,16 +102,16 @@ def fit(
             continue
         metadata: dict[str, Any] = {"step": done}
         if validate and (done % settings.validate_every == 0 or done == settings.steps):
-            figures = validate(trainer.mapper.eval())
-            folder.log(done, {f"validation_{name}": value for name, value in figures.items()})
-            metadata["metrics"] = figures
-            if (score := next(iter(figures.values()))) > best:
+            scores = validate(loop.mapper.eval())
+            folder.log(done, {f"validation_{name}": value for name, value in scores.items()})
+            metadata["metrics"] = scores
+            if (score := next(iter(scores.values()))) > best:
                 best = score
-                folder.checkpoint("best", trainer.mapper, metadata)
-        folder.checkpoint("last", trainer.mapper, metadata)
-        folder.save_state({**trainer.state(), "best": best})
-    world.wait()
-    return trainer.mapper.eval()
+                folder.checkpoint("best", loop.mapper, metadata)
+        folder.checkpoint("last", loop.mapper, metadata)
+        folder.save_state({**loop.state(), "best": best})
+    world.barrier()
+    return loop.mapper.eval()
 
 
 def draw_images(count: int, settings: TrainSettings, step: int) -> Tensor:
@@ -146,12 +136,14 @@ class Trainer:
 
     def __init__(self, data: TrainingCrops, settings: TrainSettings, world: Processes, start: SphereMapper | None):
         self.data, self.settings, self.world, self.step = data, settings, world, 0
-        torch.manual_seed(settings.seed)
-        background = "below" if settings.weights.background else "free"
-        self.mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
+        self.terms = weighted_terms(settings.weights)
+        background: Literal["below", "free"] = "below" if settings.weights.background else "free"
+        with seeded(settings.seed):
+            self.mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
+            dim = self.mapper.surface.dim
+            self.prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories), dim=dim)
         if start is not None:
             self.mapper.load_state_dict(start.state_dict())
-        self.prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories))
         self.modules = nn.ModuleList([self.mapper, self.prototypes]).to(world.device)
         self.optimisers = make_optimisers(self.mapper, self.prototypes, settings)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
@@ -160,13 +152,13 @@ class Trainer:
         self.summed = 0
 
     def state(self) -> dict[str, Any]:
-        """All that it takes to go on from here."""
+        """All that it takes to resume from here."""
         optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
-        parts = {"modules": self.modules, "scaler": self.scaler}
-        return {"step": self.step, "optimisers": optimisers, **{name: p.state_dict() for name, p in parts.items()}}
+        state = {"step": self.step, "optimisers": optimisers}
+        return {**state, "modules": self.modules.state_dict(), "scaler": self.scaler.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Resume from what `state` returned."""
         self.step = state["step"]
         self.modules.load_state_dict(state["modules"])
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
@@ -179,12 +171,12 @@ class Trainer:
         generator = _generator(settings.seed, STEP, self.step)
         images = draw_images(len(self.data), settings, self.step)
         seeds = torch.randint(2**31, images.shape, generator=generator)
-        batch = _to(self.data.batch(world.own(images), world.own(seeds)), world.device)
+        batch = self.data.batch(world.shard(images), world.shard(seeds)).to(world.device)
         losses = self.losses(batch, generator)
-        total = sum(getattr(settings.weights, name) * value for name, value in losses.items())
+        total = sum((getattr(settings.weights, name) * value for name, value in losses.items()), torch.zeros(()))
         self.modules.zero_grad()
         self.scaler.scale(total).backward()
-        world.add_gradients(self.modules.parameters())
+        world.all_reduce_gradients(self.modules.parameters())
         for optimiser in self.optimisers:
             self.scaler.unscale_(optimiser)
         if settings.clip:
@@ -204,71 +196,74 @@ class Trainer:
         return means
 
     def draw_cells(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Patches `[B, tokens]` of each image, none twice, by their odds (Efraimidis and Spirakis 2006)."""
-        chance = torch.rand(self.settings.batch, len(self.positions), generator=generator)
-        own = self.world.own(chance).to(self.world.device)
+        """Patches `[B, tokens]` of each image, none twice, by their weights (Efraimidis and Spirakis 2006)."""
+        drawn = torch.rand(self.settings.batch, len(self.positions), generator=generator)
+        drawn = self.world.shard(drawn).to(self.world.device)
         touched = batch.mask | batch.directions.any(dim=-1)
-        odds = torch.where(touched, self.settings.object_odds, 1.0)
-        return (own.log() / odds).topk(self.settings.tokens, sorted=False).indices
+        weights = torch.where(touched, self.settings.foreground_weight, 1.0)
+        return (drawn.log() / weights).topk(self.settings.tokens, sorted=False).indices
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every loss with a weight, over the batches of all processes; gradients go through this one's images."""
-        settings, weights, join = self.settings, self.settings.weights, self.world.join
         positions = self.positions.expand(len(batch.mask), -1, -1)
-        if 0 < settings.tokens < len(self.positions):
+        if 0 < self.settings.tokens < len(self.positions):
             cells = self.draw_cells(batch, generator)
             batch, positions = batch.take(cells), self.positions[cells]
-        features, mask, directions, background = batch.features, batch.mask, batch.directions, batch.background
-        surface = directions.any(dim=-1)
-        wanted = mask | (surface & bool(weights.surface)) | (background & bool(weights.background))
-        half = autocast(self.world.device.type, AUTOCAST[settings.precision], enabled=settings.precision != "fp32")
-        with half:
+        points = self.map(batch.features, positions, wanted_patches(self.terms, batch))
+        state = StepState(
+            batch,
+            positions,
+            points,
+            self.mapper.surface,
+            generator,
+            self.settings.triplets,
+            self.world,
+            self.rebuild,
+            self.data.grid,
+            self.map_whole,
+        )
+        return {name: term.value(state) for name, term in self.terms.items()}
+
+    def map(self, features: Tensor, positions: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """The mapper's points in the run's precision, on the surface in full precision; see `SphereMapper.forward`."""
+        with self.half():
             points = self.mapper(features, positions, wanted)
-        points = normalize(points.float(), dim=-1)
-        losses: dict[str, Tensor] = {}
-        if weights.reconstruction:
-            category = batch.category[:, None].expand_as(mask)[mask]
-            with half:
-                rebuilt = self.prototypes(points[mask], category)
-            share = mask.sum() / self.world.add(mask.sum()).clamp(min=1)
-            part = share * reconstruction_loss(features[mask], rebuilt.float())
-            losses["reconstruction"] = part + (self.world.add(part) - part.detach())  # the value of all, own gradient
-        sphere, mask, places = join(points), join(mask), join(positions).flip(-1)
-        if weights.viewpoint:
-            cosines = view_cosines(join(batch.azimuth), join(batch.elevation))
-            losses["viewpoint"] = viewpoint_loss(sphere, mask, cosines)
-        for name, loss in (("distance", relative_distance_loss), ("orientation", orientation_loss)):
-            if getattr(weights, name):
-                triplets, present = sample_triplets(mask.cpu(), settings.triplets, generator)
-                losses[name] = loss(sphere, places, triplets.to(mask.device), present.to(mask.device))
-        if weights.surface:
-            losses["surface"] = surface_loss(sphere, join(directions), join(surface))
-        if weights.background:
-            losses["background"] = background_loss(sphere, join(background), sphere.new_tensor(BELOW))
-        if weights.visibility:
-            cameras = camera_directions(join(batch.azimuth), join(batch.elevation))
-            losses["visibility"] = visibility_loss(sphere, mask, cameras)
-        return losses
+        return self.mapper.surface.nearest(points.float())
+
+    def map_whole(self, batch: Batch) -> Tensor:
+        """The points of all patches of a batch of whole crops `[B, P, dim]`."""
+        return self.map(batch.features, self.positions.expand(len(batch.mask), -1, -1))
+
+    def rebuild(self, points: Tensor, category: Tensor) -> Tensor:
+        """The prototypes' features in the run's precision; see `Prototypes.forward`."""
+        with self.half():
+            rebuilt = self.prototypes(points, category)
+        return rebuilt.float()
+
+    def half(self) -> autocast:
+        """Matrix products in the run's precision."""
+        precision = self.settings.precision
+        return autocast(self.world.device.type, AUTOCAST[precision], enabled=precision != "fp32")
 
 
 def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
-    """The chance of one step or epoch, which depends on nothing that happened before."""
+    """The random generator of one step or epoch, which depends on nothing that happened before."""
     mixed = np.random.SeedSequence([seed, purpose, number]).generate_state(1)[0]
     return torch.Generator().manual_seed(int(mixed))
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(*(getattr(batch, part.name).to(device, non_blocking=True) for part in fields(batch)))
-
-
 def _check(data: TrainingCrops, settings: TrainSettings, start: SphereMapper | None) -> None:
-    if settings.weights.surface and not data.has_surface:
-        raise SpherecorrError("The surface loss needs renders: these images have no surface points.")
+    check_terms(settings, data)
     if settings.sphere.feature_dim != data.feature_dim:
         raise SpherecorrError(
             f"The mapper is to take features of {settings.sphere.feature_dim} channels; the images have "
             f"{data.feature_dim}."
         )
-    shape = ("feature_dim", "channels", "depth", "positions")
+    shape = ("feature_dim", "channels", "depth", "surface", "positions")
     if start is not None and any(getattr(start.settings, n) != getattr(settings.sphere, n) for n in shape):
-        raise SpherecorrError("The mapper to start from has another feature size, width, depth or positions.")
+        raise SpherecorrError("The mapper to start from has another feature size, width, depth, surface or positions.")
+    if not data.has_foreground():
+        raise SpherecorrError(
+            f"None of the {len(data)} images has a patch that its object covers by more than half; crop closer to the "
+            "objects (--smallest-crop) or raise --resolution."
+        )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from spherecorr.errors import SpherecorrError
 
-MIN_STEPS = 40  # the one-cycle schedule needs a step or two to rise
+MIN_STEPS = 40  # the learning rate needs a step or two to rise
 
 
 @dataclass(frozen=True)
@@ -16,17 +16,17 @@ class PretrainSettings:
 
     Attributes:
         architecture: timm name of the student.
-        depth: its transformer blocks.
+        depth: transformer blocks of the student.
         start: "random" weights, or the "teacher"'s own first blocks, where it is of the same architecture.
         layers: the teacher's blocks whose tokens are joined.
         resolution: side of the square pictures in pixels; a multiple of the patch.
         window: side in patches of the random part of each picture that the student sees in most steps; in every
             fourth step it sees whole pictures, fewer at a time.
         batch: pictures in a step of windows.
-        steps: of training.
-        learning_rate: highest, reached after 5 % of the steps; then a half cosine to 0.
-        weight_decay: of AdamW.
-        seed: of everything.
+        steps: steps of training.
+        learning_rate: highest learning rate, reached after 5 % of the steps; then a half cosine to 0.
+        weight_decay: weight decay of AdamW.
+        seed: random seed.
     """
 
     architecture: str = "vit_tiny_patch16_224"

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import timm
@@ -19,18 +20,22 @@ import timm.data
 import torch
 from safetensors.torch import save
 from timm.layers import resample_abs_pos_embed
+from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from spherecorr.backbones import Backbone
+from spherecorr.backbones.vit import VitBackbone
 from spherecorr.device import pick_device
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
 from spherecorr.geometry import frame_image, pad_to_square
 from spherecorr.images import load_image
 from spherecorr.training.pretrain_settings import PretrainSettings
+from spherecorr.training.schedule import one_cycle
+from spherecorr.training.seeding import seeded
 
 MEAN, DEVIATION = 0.5, 0.5  # of the student's input pixels
+WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ class Targets:
     tokens: np.ndarray
 
 
-def begin(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
+def begin(teacher: VitBackbone, settings: PretrainSettings) -> VisionTransformer:
     """The student before its training, see `PretrainSettings.start`.
 
     Raises:
@@ -50,21 +55,22 @@ def begin(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
     return first_blocks(teacher, settings) if settings.start == "teacher" else make_student(settings)
 
 
-def make_student(settings: PretrainSettings) -> nn.Module:
+def make_student(settings: PretrainSettings) -> VisionTransformer:
     """The student, randomly initialised, with position embeddings for `resolution`."""
     if not (settings.architecture.startswith("vit_") and timm.is_model(settings.architecture)):
         raise SpherecorrError(f"The student must be a plain ViT of timm; '{settings.architecture}' is none.")
-    torch.manual_seed(settings.seed)
-    return timm.create_model(
-        settings.architecture,
-        depth=settings.depth,
-        img_size=settings.resolution,
-        num_classes=0,
-        dynamic_img_size=True,
-    )
+    with seeded(settings.seed):
+        student = timm.create_model(
+            settings.architecture,
+            depth=settings.depth,
+            img_size=settings.resolution,
+            num_classes=0,
+            dynamic_img_size=True,
+        )
+    return cast(VisionTransformer, student)
 
 
-def first_blocks(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
+def first_blocks(teacher: VitBackbone, settings: PretrainSettings) -> VisionTransformer:
     """A student with the teacher's own patch embedding and first blocks: a far better beginning than random weights.
 
     Raises:
@@ -98,12 +104,13 @@ def first_blocks(teacher: Backbone, settings: PretrainSettings) -> nn.Module:
 def _take_own_pixels(projection: nn.Conv2d, teachers: dict) -> None:
     """Fold the change from the teacher's mean and deviation of the pixels to the student's into the first layer."""
     mean, deviation = torch.tensor(teachers["mean"]), torch.tensor(teachers["std"])
+    assert projection.bias is not None  # plain ViTs have one
     projection.bias += (projection.weight.sum(dim=(2, 3)) * ((MEAN - mean) / deviation)).sum(dim=1)
     projection.weight *= (DEVIATION / deviation)[:, None, None]
 
 
 def teacher_targets(
-    images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int, progress: Callable = iter
+    images: Sequence[Path], teacher: VitBackbone, settings: PretrainSettings, width: int, progress: Callable = iter
 ) -> Targets:
     """Run the teacher over all images once.
 
@@ -135,12 +142,12 @@ def teacher_targets(
 
 
 def distil(
-    student: nn.Module,
+    student: VisionTransformer,
     targets: Targets,
     settings: PretrainSettings,
     report: Callable[[str], None] = print,
     device: str = "cpu",
-) -> nn.Module:
+) -> VisionTransformer:
     """Train a student on the teacher's answers.
 
     Args:
@@ -155,9 +162,6 @@ def distil(
     """
     student = student.to(pick_device(device)).train()
     optimiser = torch.optim.AdamW(student.parameters(), weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.steps, pct_start=0.05, cycle_momentum=False
-    )
     rng = np.random.default_rng(settings.seed)
     turn = _nearest_turn(student, targets, settings)
     losses = []
@@ -169,24 +173,26 @@ def distil(
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = one_cycle(step, settings.steps, WARM_UP, settings.learning_rate)
         optimiser.step()
-        schedule.step()
         losses.append(loss.item())
         if step % 50 == 49:
             report(f"step {step + 1}/{settings.steps}  1 - cos {np.mean(losses[-50:]):.4f}")
     return student.eval().cpu()
 
 
-def _answer(student: nn.Module, pictures: Tensor) -> Tensor:
+def _answer(student: VisionTransformer, pictures: Tensor) -> Tensor:
     """The student's tokens `[b, D, h, w]`, where it is, for pictures `[b, 3, s, s]` in 0..1."""
     device = next(student.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         pixels = (pictures.to(device) - MEAN) / DEVIATION
-        return student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)[0].float()
+        layers = student.forward_intermediates(pixels, indices=1, norm=False, intermediates_only=True)
+        return cast(list[Tensor], layers)[0].float()
 
 
 @torch.no_grad()
-def _nearest_turn(student: nn.Module, targets: Targets, settings: PretrainSettings) -> Tensor:
+def _nearest_turn(student: VisionTransformer, targets: Targets, settings: PretrainSettings) -> Tensor:
     """The orthogonal matrix `[D, D]` that brings the targets nearest to the student's first answers (Procrustes).
 
     Only angles between tokens matter, and a rotation keeps them: the student need not learn one.
@@ -201,7 +207,7 @@ def _nearest_turn(student: nn.Module, targets: Targets, settings: PretrainSettin
     return left @ right
 
 
-def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -> None:
+def save_student(student: VisionTransformer, settings: PretrainSettings, folder: Path) -> None:
     """Write the student in timm's `local-dir:` layout, half precision."""
     config = {
         "architecture": settings.architecture,
@@ -224,7 +230,7 @@ def save_student(student: nn.Module, settings: PretrainSettings, folder: Path) -
     write_atomic(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
 
 
-def _check(images: Sequence[Path], teacher: Backbone, settings: PretrainSettings, width: int) -> None:
+def _check(images: Sequence[Path], teacher: VitBackbone, settings: PretrainSettings, width: int) -> None:
     if not images:
         raise SpherecorrError("There are no images to learn from.")
     patch, depth = make_student(settings).patch_embed.patch_size[0], len(teacher.model.blocks)
@@ -242,7 +248,7 @@ def _square(path: Path, resolution: int, patch: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def _layers(teacher: Backbone, picture: np.ndarray, layers: tuple[int, ...]) -> Tensor:
+def _layers(teacher: VitBackbone, picture: np.ndarray, layers: tuple[int, ...]) -> Tensor:
     """The teacher's tokens of several layers, joined: `[len(layers) * D, H, W]`."""
     maps = teacher.model.forward_intermediates(
         teacher.pixels(picture[None]), indices=list(layers), norm=False, stop_early=True, intermediates_only=True

@@ -16,11 +16,13 @@ import torch
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic, writing
+from spherecorr.identity import without_names
 from spherecorr.sphere.checkpoint import save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 
 CONFIG, METRICS, STATE = "config.json", "metrics.jsonl", "state.pt"
 NOT_COMPARED = ("versions",)
+DIGESTS = "digests"  # entry of the config: what the run was made from -> digest of its content
 
 
 class TrainingRun:
@@ -107,13 +109,18 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _compare(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    there, here = _flat(there), _flat(here)
-    for key in [*there, *here]:
-        if key.split(".")[0] not in NOT_COMPARED and there.get(key) != here.get(key):
-            raise SpherecorrError(
-                f"'{folder}' holds a run with other settings: {key} is {json.dumps(there.get(key))} there and "
-                f"{json.dumps(here.get(key))} here. Choose another folder, or delete this one."
-            )
+    """Refuse a run of other settings or inputs; what has changed is named."""
+    old, new = _flat(without_names(there)), _flat(without_names(here))
+    for key in [*old, *new]:
+        part, _, name = key.partition(".")
+        if part in NOT_COMPARED or old.get(key) == new.get(key):
+            continue
+        if part == DIGESTS:
+            raise SpherecorrError(f"'{folder}' holds a run on other {name}. Choose another folder, or delete this one.")
+        raise SpherecorrError(
+            f"'{folder}' holds a run with other settings: {key} is {json.dumps(old.get(key))} there and "
+            f"{json.dumps(new.get(key))} here. Choose another folder, or delete this one."
+        )
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

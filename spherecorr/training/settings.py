@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Literal
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.sphere.settings import SphereSettings
+from spherecorr.training.schedule import one_cycle
 
 WARM_UP = 0.1  # share of the steps of a one-cycle schedule in which the learning rate rises
 PAPER_PASSES = 2000  # how often the paper's run sees an image: 200 epochs over a list of ten times the images
@@ -17,7 +19,7 @@ PAPER_BATCH = 64
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has none of the last three."""
+    """Weights of the losses; the defaults are the paper's, which has none of the last four."""
 
     reconstruction: float = 1.0
     viewpoint: float = 0.1
@@ -26,11 +28,23 @@ class LossWeights:
     surface: float = 0.0
     background: float = 0.0
     visibility: float = 0.0
+    equivariance: float = 0.0
 
     def __post_init__(self):
         weights = asdict(self).values()
         if min(weights) < 0 or not any(weights):
             raise SpherecorrError("A loss's weight is 0 or more, and at least one is above 0.")
+
+    def changed(self, weights: Mapping[str, float]) -> LossWeights:
+        """These weights with others by name.
+
+        Raises:
+            SpherecorrError: there is no such loss, or see `__post_init__`.
+        """
+        known = asdict(self)
+        if unknown := weights.keys() - known.keys():
+            raise SpherecorrError(f"There is no loss '{min(unknown)}'; there are {', '.join(known)}.")
+        return LossWeights(**{**known, **weights})
 
 
 @dataclass(frozen=True)
@@ -40,19 +54,19 @@ class TrainSettings:
     Attributes:
         sphere: the mapper's own settings.
         weights: of the losses.
-        steps: of the optimiser.
+        steps: steps of the optimiser.
         batch: images in a step, over all processes.
         tokens: patches drawn from each image in a step, background included; 0 takes all.
-        object_odds: how many times likelier a patch on the object is drawn than one off it.
-        triplets: per image and step, for each of the two losses that use them.
-        learning_rate: of Adam; the highest, if it changes.
+        foreground_weight: sampling weight of a patch on the object in that draw; of one off it 1.
+        triplets: triplets per image and step, for each of the two losses that use them.
+        learning_rate: highest learning rate of Adam.
         optimiser: "adamw", or "muon", which makes the steps of the blocks' matrices orthogonal and takes AdamW for the
             rest: fewer steps to the same loss.
         schedule: "one-cycle" lets the learning rate rise for a tenth of the steps, then fall to 0; or "constant".
-        weight_decay: of AdamW; 0 makes it Adam.
+        weight_decay: weight decay of AdamW; 0 makes it Adam.
         clip: longest gradient; longer ones are shortened to it. 0: none are.
-        precision: of the mapper's and the prototypes' matrix products; "fp16" scales the gradients.
-        seed: of everything.
+        precision: precision of the mapper's and the prototypes' matrix products; "fp16" scales the gradients.
+        seed: random seed.
         log_every: steps between two lines of the run's metrics, each the mean since the last.
         save_every: steps between two savings of the run's state; a multiple of `log_every`.
         validate_every: steps between two validations; a multiple of `save_every`.
@@ -63,7 +77,7 @@ class TrainSettings:
     steps: int = 2000
     batch: int = 48
     tokens: int = 256
-    object_odds: float = 1.0
+    foreground_weight: float = 1.0
     triplets: int = 32
     learning_rate: float = 1e-3
     optimiser: Literal["adamw", "muon"] = "adamw"
@@ -79,8 +93,8 @@ class TrainSettings:
     def __post_init__(self):
         if min(self.steps, self.batch, self.triplets, self.log_every) < 1 or self.tokens < 0:
             raise SpherecorrError("Steps, batch, triplets and log_every are 1 or more, tokens 0 or more.")
-        if not self.object_odds > 0:
-            raise SpherecorrError(f"The odds of a patch on the object are above 0; got {self.object_odds:g}.")
+        if not self.foreground_weight > 0:
+            raise SpherecorrError(f"The foreground sampling weight is above 0; got {self.foreground_weight:g}.")
         every = self.log_every, self.save_every, self.validate_every
         if any(longer < 1 or longer % shorter for shorter, longer in pairwise(every)):
             raise SpherecorrError("save_every is a multiple of log_every, and validate_every of save_every.")
@@ -103,8 +117,9 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
         return TrainSettings(sphere, LossWeights(viewpoint=5.0))
     if name == "paper":
         steps = math.ceil(PAPER_PASSES * images / PAPER_BATCH)
-        rest = {"schedule": "constant", "weight_decay": 0.0, "clip": 0.0}
-        return TrainSettings(sphere, steps=steps, batch=PAPER_BATCH, tokens=0, **rest)
+        return TrainSettings(
+            sphere, steps=steps, batch=PAPER_BATCH, tokens=0, schedule="constant", weight_decay=0.0, clip=0.0
+        )
     raise SpherecorrError(f"There is no preset '{name}'; there are paper and fast.")
 
 
@@ -112,7 +127,4 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
     """The learning rate of a step."""
     if settings.schedule == "constant":
         return settings.learning_rate
-    done = (step + 0.5) / settings.steps
-    if done < WARM_UP:
-        return settings.learning_rate * done / WARM_UP
-    return settings.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+    return one_cycle(step, settings.steps, WARM_UP, settings.learning_rate)

@@ -15,7 +15,7 @@ from PIL import Image
 from spherecorr.backbones import BACKBONES
 from spherecorr.features import SphereMap
 from spherecorr.geometry import Framing
-from spherecorr.matching import Ranked
+from spherecorr.matching.readout import Ranked
 from spherecorr.ui.engine import Engine, best_matches
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.session import Controls, Picture, Session, Visit

@@ -6,23 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import sklearn.decomposition  # noqa: F401 - here, because its first import in one thread can lock with Plotly's in another
 from PIL import Image, ImageOps
 
-from spherecorr.backbones import BackboneError, load_backbone, weights_available
+from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, weights_available
 from spherecorr.backbones.registry import BACKBONES, resolutions
-from spherecorr.backbones.vit import Backbone
-from spherecorr.backbones.weights import locate
+from spherecorr.backbones.weights import fetch
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
 from spherecorr.geometry import mask_to_cells
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageError, alpha_mask, load_image
-from spherecorr.matching import MatchResult, View, match_views
+from spherecorr.matching.match import MatchResult, match_images
+from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
-from spherecorr.sphere.settings import SphereSettings
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
@@ -89,7 +88,7 @@ class Engine:
             BackboneError: its weights are not on this machine, or broken.
         """
         name, wanted = controls.backbone, self._wanted_tokens(controls)
-        info = BACKBONES.get(name)
+        info = find(name)
         # A click in the page must not start a download.
         if info and info.repository and not weights_available(name):
             raise BackboneError(
@@ -160,28 +159,22 @@ class Engine:
 
         return self._views.get(("subject", *self._views_key(picture, controls)), find)
 
-    def view(self, picture: Picture, controls: Controls) -> View:
+    def image(self, picture: Picture, controls: Controls) -> ImageFeatures:
         """The image as matching sees it."""
-        return View(
+        return ImageFeatures(
             self.features(picture, controls), self.sphere_map(picture, controls), self.foreground(picture, controls)
         )
 
     def match(
         self, source: Picture, target: Picture, points: list[Point] | tuple[Point, ...], controls: Controls
     ) -> MatchResult:
-        """Match points of the source, in its original pixels; the errors of `matching.match_views`."""
+        """Match points of the source, in its original pixels; the errors of `matching.match`."""
         mapper, _ = self.sphere(controls)
-        settings = mapper.settings if mapper else SphereSettings(feature_dim=0)
-        return match_views(
-            self.view(source, controls),
-            self.view(target, controls),
-            np.array(points, dtype=np.float64).reshape(-1, 2) if len(points) == 0 else points,
-            alpha=controls.alpha,
-            k=controls.ranks,
-            symmetric_angle=settings.symmetric_angle,
-            mirror_angle=settings.mirror_angle,
-            visible_angle=settings.visible_angle,
+        settings = MatchSettings(
+            alpha=controls.alpha, k=controls.ranks, candidates="foreground" if controls.foreground else "content"
         )
+        images = self.image(source, controls), self.image(target, controls)
+        return match_images(*images, points, settings, mapper.settings if mapper else None)
 
     def _checkpoint(self, name: str) -> tuple[SphereMapper | None, str]:
         """A sphere of the menu, or None and what is wrong with it."""
@@ -225,7 +218,7 @@ def best_matches(result: MatchResult) -> np.ndarray:
 def _weights_digest(name: str) -> str | None:
     """Digest of a backbone's weights as they are on disk now; None where they are not here."""
     try:
-        return file_digest(locate(name)[1]) if weights_available(name) else None
+        return _files_digest(fetch(name)) if weights_available(name) else None
     except BackboneError:  # whoever loads them will say what is wrong
         return None
 
@@ -233,7 +226,11 @@ def _weights_digest(name: str) -> str | None:
 def _sphere_digest(name: str) -> str | None:
     """Digest of a sphere checkpoint's files as they are on disk now; None where there is none."""
     files = [] if name == NO_SPHERE else checkpoint_files(name)
-    return digest(file_digest(file).encode() for file in files) if files else None
+    return _files_digest(files) if files else None
+
+
+def _files_digest(files: list[Path]) -> str:
+    return digest(file_digest(file).encode() for file in files)
 
 
 def _load(picture: Picture) -> Image.Image:

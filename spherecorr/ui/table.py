@@ -10,7 +10,7 @@ from base64 import b64encode
 
 import numpy as np
 
-from spherecorr.matching import MatchResult
+from spherecorr.matching.match import MatchResult
 from spherecorr.views.matches import COLOURS, text_colour
 
 KINDS = ("raw", "sphere", "fused")

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: precision and recall, PCK by threshold and category, and one pair's KAP explained."""
+"""Plots of an evaluation: precision and recall, PCK by threshold and category, and one pair's KAP explained."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spherecorr.geometry import Framing, cells_to_image
-from spherecorr.matching import MatchResult
+from spherecorr.matching.match import MatchResult
 
 # Twelve colours that stay apart for the common colour-vision deficiencies, the most different first.
 COLOURS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -39,7 +41,7 @@ def pca_pictures(
     """
     # (1 + tanh z) / 2 is the sigmoid of 2 z: it spreads the middle and keeps outliers from taking the whole range.
     components = joint_pca(maps, foregrounds)
-    masks: list[np.ndarray | None] = [*foregrounds] if foregrounds else [None] * len(maps)
+    masks: Sequence[np.ndarray | None] = foregrounds or (None,) * len(maps)
     return [
         paint_cells((1 + np.tanh(values)) / 2, feature_map.framing, mask, size)
         for values, feature_map, mask, size in zip(components, maps, masks, sizes, strict=True)

@@ -1,4 +1,4 @@
-"""Sphere maps as colours: x, y, z of the unit vector become red, green, blue."""
+"""Sphere maps as colours: each point has its colour on the surface; on the sphere x, y, z are red, green, blue."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.features import SphereMap
+from spherecorr.sphere.surface import surface_of
 from spherecorr.views.pca import paint_cells
 
 
@@ -13,9 +14,10 @@ def sphere_picture(sphere: SphereMap, foreground: np.ndarray | None, size: tuple
     """Paint each cell in the colour of its place on the sphere; no fit is needed, so all images share the colours.
 
     Args:
-        sphere: unit vectors `[3, H, W]` of one image.
+        sphere: points `[dim, H, W]` of one image.
         foreground: boolean `[H, W]`, or None for all cells.
         size: (width, height) of the picture.
     """
-    colours = (sphere.points.float().cpu().numpy().transpose(1, 2, 0) + 1) / 2
+    points = sphere.points.float().cpu()
+    colours = surface_of(points).colours(points.permute(1, 2, 0)).numpy()
     return paint_cells(np.clip(colours, 0, 1), sphere.framing, foreground, size)

@@ -1,4 +1,4 @@
-"""What the benchmarks of a sphere share: held-out renders with their features, and the true directions of their cells.
+"""What the experiments on a sphere share: held-out renders with their features, and the true directions of their cells.
 
 Renders are those of `spherecorr render`, of procedural objects or of meshes: both come with the surface point under
 every pixel, from which the sphere map follows that a perfect mapper would draw.
@@ -12,21 +12,24 @@ import math
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from spherecorr.backbones import Backbone
-from spherecorr.cli.base import load_models, progress
+from spherecorr.cli.base import show_progress
 from spherecorr.crops import cell_labels, read_picture
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.spair import SPair71k
-from spherecorr.evaluation.evaluate import evaluate, spread
+from spherecorr.evaluation.evaluate import evaluate
+from spherecorr.evaluation.inputs import spread
 from spherecorr.evaluation.report import Report
 from spherecorr.extraction import extract
 from spherecorr.features import SphereMap
 from spherecorr.geometry import Framing
+from spherecorr.pipelines.common import load_models
 from spherecorr.sphere.mapper import BELOW, SphereMapper
 from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
@@ -124,7 +127,7 @@ def store_features(
         store = FeatureStore(folder, settings)
         if all(image.id in store for image in images):
             return store
-    return extract(list(images), backbone, settings, folder, progress=progress("features"))
+    return extract(list(images), backbone, settings, folder, progress=partial(show_progress, "features"))
 
 
 def open_split(

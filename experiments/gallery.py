@@ -1,6 +1,6 @@
 r"""Pictures of held-out pairs to look at: PCA, sphere maps, and raw, sphere and fused matches beside the truth.
 
-    python benchmarks/gallery.py renders --out data/gallery --count 12
+    python experiments/gallery.py renders --out data/gallery --count 12
 
 Pairs are spread evenly over the split, and so over its categories. Each becomes `NUMBER.jpg`:
 
@@ -18,14 +18,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from calibrate import app_view, judge
+from calibrate import judge
 from held_out import HeldOut, features_folder, open_models, open_split, parser_for
 from PIL import Image, ImageDraw, ImageFont
 
 from spherecorr.data.records import PairRecord
 from spherecorr.evaluation.tables import Table
 from spherecorr.images import load_image
-from spherecorr.matching import Ranked, match_views
+from spherecorr.matching.match import match, prepare
+from spherecorr.matching.readout import Ranked
+from spherecorr.matching.settings import MatchSettings
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.views.matches import COLOURS, draw_pins
 from spherecorr.views.pca import pca_pictures
@@ -81,12 +83,13 @@ def picture_of(pair: PairRecord, held: HeldOut, mapper: SphereMapper, count: int
     names = chosen_names(pair, count)
     points, truth = (np.array([image.keypoints[name] for name in names]) for image in (pair.source, pair.target))
     ends = pair.source, pair.target
-    views = [app_view(held.features[image.id], mapper) for image in ends]
+    as_the_app = MatchSettings(candidates="foreground")
+    prepared = [prepare(held.features[image.id], mapper, as_the_app) for image in ends]
     source, target = (load_image(image.path) for image in ends)
-    result = match_views(*views, points, alpha=mapper.settings.alpha)
+    result = match(*prepared, points, sphere=mapper, settings=as_the_app)
     sizes = [image.size for image in ends]
-    pca = pca_pictures([view.features for view in views], [view.foreground for view in views], sizes)
-    spheres = [sphere_picture(view.sphere, view.foreground, size) for view, size in zip(views, sizes, strict=True)]
+    pca = pca_pictures([part.features for part in prepared], [part.object_cells for part in prepared], sizes)
+    spheres = [sphere_picture(part.sphere, part.object_cells, size) for part, size in zip(prepared, sizes, strict=True)]
     above = [
         ("true places", draw_pins(target, truth)),
         ("PCA, source", pca[0]),

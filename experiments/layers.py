@@ -2,7 +2,7 @@ r"""What would other layers of `mini`, or several together, be worth to a sphere
 
     spherecorr render renders --split trn --count 7000 --pairs 500 --size 448 --backgrounds photos
     spherecorr render renders --split val --count 280 --pairs 40 --size 448 --backgrounds photos
-    python benchmarks/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
+    python experiments/layers.py renders --features data/features/layers --layers 7 --layers 5,7 --layers 3,7 \
         --layers 3,5,7
 
 For every list of layers a mapper of the ablation's base shape is trained with Muon, on the same crops and for the same
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from ablation import BASE_SPHERE, BASE_TRAINING, BASE_WEIGHTS, MUON
 from held_out import HeldOut, compare_directions, open_split
 from torch import Tensor
 
-from spherecorr.backbones import Backbone, load_backbone
-from spherecorr.cli.base import progress
+from spherecorr.backbones import load_backbone
+from spherecorr.backbones.vit import VitBackbone
+from spherecorr.cli.base import show_progress
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.extraction import extract
@@ -36,7 +38,7 @@ from spherecorr.training.fit import fit
 from spherecorr.training.settings import TrainSettings
 
 
-class SeveralLayers(Backbone):
+class SeveralLayers(VitBackbone):
     """A backbone that gives the tokens of several blocks, one after the other."""
 
     def __init__(self, name: str, layers: tuple[int, ...], device: str):
@@ -99,7 +101,7 @@ def main() -> None:
     width, resolution = backbone.source.dim // len(layers), 448
     records = SPair71k(options.renders).images("trn")[:: options.every]
     settings = StoreSettings(backbone.source, resolution, crop="square", smallest_crop=0.6, labels=True)
-    store = extract(records, backbone, settings, options.features / "trn", progress=progress("features"))
+    store = extract(records, backbone, settings, options.features / "trn", progress=partial(show_progress, "features"))
     held = open_split(options.renders, "val", backbone, resolution, options.features, options.limit)
     spread = torch.from_numpy(store.features[:: len(store)].astype(np.float32)).unflatten(1, (len(layers), width))
     deviation = spread.square().mean(dim=(0, 2)).sqrt()

@@ -2,9 +2,9 @@ r"""The figures of a sphere on held-out renders, by category, beside those of a 
 
     spherecorr render renders --split val  --count 280 --pairs 40 --size 448 --backgrounds photos
     spherecorr render renders --split test --count 700 --pairs 60 --size 448 --backgrounds photos
-    python benchmarks/mini_report.py renders --features data/features/held
-    python benchmarks/mini_report.py renders --features data/features/held --choose-alpha val
-    python benchmarks/mini_report.py renders --sphere data/vit-tiny-sphere   (a row for another backbone)
+    python experiments/mini_report.py renders --features data/features/held
+    python experiments/mini_report.py renders --features data/features/held --choose-alpha val
+    python experiments/mini_report.py renders --sphere data/vit-tiny-sphere   (a row for another backbone)
 
 Prints Markdown tables and, last, a line of JSON. The ceiling is what the same fusion gives with the true directions of
 the surface under each cell; `of ceiling` is (fused - raw) / (ceiling - raw). PCK@0.1 and symmetric mistakes over all

@@ -2,7 +2,7 @@ r"""Choose the app's example pairs by measurement, and write `examples/`.
 
     spherecorr render renders --split test --count 240 --pairs 300 --size 448 --supersample 2 --seed 7 --studio \
         --categories car,aeroplane,horse,bus,cow,dog
-    python benchmarks/choose_examples.py renders --categories car horse aeroplane bus cow dog
+    python experiments/choose_examples.py renders --categories car horse aeroplane bus cow dog
 
 Matching goes as in the app, within the foreground. Of each category's pairs it takes the one where most keypoints, up
 to three, are taken for their mirrored keypoint by raw features and found by the sphere and by both together; of those
@@ -22,20 +22,14 @@ import numpy as np
 from spherecorr.backbones import load_backbone
 from spherecorr.data.records import PairRecord, mirrored_name
 from spherecorr.data.spair import SPair71k
-from spherecorr.features import FeatureMap
 from spherecorr.files import write_atomic
-from spherecorr.matching import MatchResult, View, match_views
+from spherecorr.matching.match import MatchResult, match, prepare
+from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.sphere.checkpoint import load_sphere
-from spherecorr.sphere.mapper import SphereMapper
 
 SHOWN = 4  # points that are placed when an example opens
-
-
-def view(features: FeatureMap, sphere: SphereMapper) -> View:
-    """An image as the app matches it."""
-    ball = sphere.sphere_map(features)
-    return View(features, ball, sphere.foreground(ball))
 
 
 def judge(pair: PairRecord, result: MatchResult, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -80,17 +74,19 @@ def main() -> None:
     sphere = load_sphere("mini")
     backbone = load_backbone(sphere.settings.source)
     best: dict[str, tuple[tuple[int, int], PairRecord, dict]] = {}
-    views: dict[str, View] = {}
+    as_the_app = MatchSettings(candidates="foreground")
+    prepared: dict[str, ImageFeatures] = {}
     for pair in SPair71k(options.renders).pairs("test"):
         category = pair.source.category
         names = [n for n, p in pair.source.keypoints.items() if p and pair.target.keypoints.get(n)]
         if category not in options.categories or len(names) < SHOWN:
             continue
         for image in (pair.source, pair.target):
-            if image.id not in views:
-                views[image.id] = view(backbone(image.path), sphere)
+            if image.id not in prepared:
+                prepared[image.id] = prepare(backbone(image.path), sphere, as_the_app)
         points = [pair.source.keypoints[name] for name in names]
-        result = match_views(views[pair.source.id], views[pair.target.id], points, alpha=sphere.settings.alpha)
+        ends = prepared[pair.source.id], prepared[pair.target.id]
+        result = match(*ends, points, sphere=sphere, settings=as_the_app)
         mended, wrong = judge(pair, result, names)
         score = (min(int(mended.sum()), 3), int((~wrong).sum()))
         if category not in best or score > best[category][0]:

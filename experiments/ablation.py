@@ -1,8 +1,8 @@
 r"""What each choice of a sphere's training is worth: one change a row, the same crops, the same number of steps.
 
     spherecorr extract renders renders --split trn --labels --crop square --smallest-crop 0.6 --out data/features/trn
-    python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held
-    python benchmarks/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held \
+    python experiments/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held
+    python experiments/ablation.py renders --store data/features/trn --out data/ablation --features data/features/held \
         --rows base,depth-1,depth-5 --seeds 0,1
 
 Every row and seed has a run folder in `--out`: one that was stopped goes on, a finished one is not trained again, so
@@ -38,7 +38,7 @@ from held_out import (
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spherecorr.backbones import load_backbone
-from spherecorr.cli.base import parse_names
+from spherecorr.cli.flags import list_of
 from spherecorr.crops import SEEN
 from spherecorr.data.spair import SPair71k
 from spherecorr.device import pick_device
@@ -58,7 +58,7 @@ PAPER, PAPER_LED = LossWeights(), LossWeights(viewpoint=5.0)
 BASE_SPHERE = {"positions": "frame", "width": 128, "depth": 3}
 AVERAGED = 0.98  # share of its past that the average keeps in a step
 MUON = {"optimiser": "muon"}
-BASE_TRAINING = {"batch": 48, "tokens": 64, "object_odds": 8.0, "precision": "bf16"}
+BASE_TRAINING = {"batch": 48, "tokens": 64, "foreground_weight": 8.0, "precision": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ ROWS = {
     "depth-5": Row("depth 5", sphere={"depth": 5}),
     "width-64": Row("width 64", sphere={"width": 64}),
     "width-192": Row("width 192", sphere={"width": 192}),
-    "equal-odds": Row("64 patches, object and background by chance", training={"object_odds": 1.0}),
-    "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "object_odds": 1.0}),
+    "equal-odds": Row("64 patches, object and background by chance", training={"foreground_weight": 1.0}),
+    "tokens-196": Row("196 patches by chance, 3 times the work", training={"tokens": 196, "foreground_weight": 1.0}),
     "tokens-32": Row("32 patches, half the work", training={"tokens": 32}),
     "muon": Row("Muon for the blocks' matrices", training=MUON),
     "ema": Row(f"moving average of the weights, {AVERAGED}, Muon", training=MUON, trainer=Averaged),
@@ -127,7 +127,7 @@ ROWS = {
     "object-alone": Row(
         "the mapper sees the object's patches alone (true mask)",
         (replace(BASE_WEIGHTS, background=0.0),),
-        training={"object_odds": 1e6},
+        training={"foreground_weight": 1e6},
         given_object=True,
     ),
     "visibility": Row("visibility 0.3", (replace(BASE_WEIGHTS, visibility=0.3),)),
@@ -213,7 +213,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--split", default="val", help="that is scored (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="score so many pairs, evenly spread")
     parser.add_argument("--steps", type=int, default=1000, help="of each row (default: %(default)s)")
-    parser.add_argument("--rows", type=parse_names, default=tuple(ROWS), metavar="A,B", help="(default: all)")
+    parser.add_argument(
+        "--rows", type=list_of(str, "rows", "A,B"), default=tuple(ROWS), metavar="A,B", help="(default: all)"
+    )
     parser.add_argument("--seeds", type=parse_numbers, default=(0,), metavar="A,B", help="(default: 0)")
     parser.add_argument("--alpha", type=float, default=0.5, help="of the fusion (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: %(default)s)")

@@ -1,7 +1,7 @@
 r"""Does a sphere know the viewpoint in photographs? ETH-80's cars, cows, dogs and horses, instances held out.
 
-    python benchmarks/eth80.py data/eth80 --features data/features/eth80
-    python benchmarks/eth80.py data/eth80 --features data/features/eth80 --finetune 800 --out data/eth80-runs \
+    python experiments/eth80.py data/eth80 --features data/features/eth80
+    python experiments/eth80.py data/eth80 --features data/features/eth80 --finetune 800 --out data/eth80-runs \
         --renders renders --store data/features/renders-trn
 
 An image's azimuth is taken to be that of the training crop of its category whose mean direction over the object is
@@ -129,7 +129,7 @@ def finetune(
         LossWeights(**options.weights),
         steps=options.finetune,
         tokens=64,
-        object_odds=8.0,
+        foreground_weight=8.0,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )

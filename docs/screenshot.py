@@ -1,6 +1,6 @@
 """Take a picture of the real app, as README shows it, in headless Chromium.
 
-python benchmarks/screenshot.py [--out FILE.png] [--example TITLE] [--dark] [--phone]
+python docs/screenshot.py [--out FILE.png] [--example TITLE] [--dark] [--phone]
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""Calibrate the app's flags "not visible" and "likely symmetric mistake" of a 
 
     spherecorr render renders --split val  --count 280 --pairs 40 --size 448 --backgrounds photos
     spherecorr render renders --split test --count 700 --pairs 60 --size 448 --backgrounds photos
-    python benchmarks/calibrate.py renders --features data/features/held
+    python experiments/calibrate.py renders --features data/features/held
 
 Every keypoint that a source shows is matched as the app does it, within the target's foreground. A flag is right if
 
@@ -13,7 +13,7 @@ Every keypoint that a source shows is matched as the app does it, within the tar
 
 The rule: of 10, 15, ... 90 degrees the threshold of the highest F1 on `val`, the smallest of equals: `visible_angle`
 and `mirror_angle`, for a sphere that was taught true directions. What `symmetric_angle` would do in the place of
-`mirror_angle` stands beside it. The two are then measured once on `test`, by the flags of `match_views` itself. "All"
+`mirror_angle` stands beside it. The two are then measured once on `test`, by the flags of `match` itself. "All"
 flags every keypoint: where its F1 is not beaten, the flag says nothing, or F1 is the wrong rule, as where most
 keypoints are hidden. Then `--rule informedness` takes the highest recall less the share of false alarms, which is 0 for
 "all". Prints Markdown and, last, JSON.
@@ -22,20 +22,22 @@ keypoints are hidden. Then `--rule informedness` takes the highest recall less t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from held_out import HeldOut, features_folder, open_models, open_split, parser_for, rounded
 
 from spherecorr.data.records import PairRecord, mirrored_name
 from spherecorr.evaluation.tables import Table, percent
-from spherecorr.features import FeatureMap, estimate_foreground
-from spherecorr.matching import Ranked, View, match_views, mirror_angles, nearer_mirror
+from spherecorr.matching.match import match_images, prepare
+from spherecorr.matching.readout import Ranked, mirror_angles, nearer_mirror
+from spherecorr.matching.settings import MatchSettings
 from spherecorr.metrics import correct, symmetric_mistake
 from spherecorr.sphere.mapper import SphereMapper
 
 ANGLES = range(10, 95, 5)
 HIDDEN = (np.nan, np.nan)
+AS_THE_APP = MatchSettings(candidates="foreground")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +54,6 @@ class Judged:
     wrong: np.ndarray
 
 
-def app_view(features: FeatureMap, mapper: SphereMapper) -> View:
-    """An image as the app matches it."""
-    sphere = mapper.sphere_map(features)
-    foreground = mapper.foreground(sphere)
-    return View(features, sphere, estimate_foreground(features) if foreground is None else foreground)
-
-
 def judge(pair: PairRecord, names: list[str], ranked: Ranked) -> tuple[np.ndarray, ...]:
     """Whether the keypoints are hidden in the target, their best matches symmetric mistakes, and wrong."""
     shown = {name: point for name, point in pair.target.keypoints.items() if point}
@@ -73,18 +68,17 @@ def match_all(
     held: HeldOut, mapper: SphereMapper, visible_angle: float | None = None, mirror_angle: float | None = None
 ) -> Judged:
     """Match every pair as the app does, with these thresholds of its flags, or those of the sphere."""
-    settings = mapper.settings
-    visible_angle = settings.visible_angle if visible_angle is None else visible_angle
-    mirror_angle = settings.mirror_angle if mirror_angle is None else mirror_angle
-    views = {key: app_view(held.features[key], mapper) for key in held.images}
+    asked = {"visible_angle": visible_angle, "mirror_angle": mirror_angle}
+    known = replace(mapper.settings, **{name: angle for name, angle in asked.items() if angle is not None})
+    images = {key: prepare(held.features[key], mapper, AS_THE_APP) for key in held.images}
     columns, mirrored = [], {angle: [] for angle in ANGLES}
     for pair in held.pairs:
         names = [name for name, point in pair.source.keypoints.items() if point]
         if not names:
             continue
-        source, target = views[pair.source.id], views[pair.target.id]
+        source, target = images[pair.source.id], images[pair.target.id]
         points = [pair.source.keypoints[name] for name in names]
-        result = match_views(source, target, points, visible_angle=visible_angle, mirror_angle=mirror_angle)
+        result = match_images(source, target, points, AS_THE_APP, known)
         flags = result.nearest_angle, result.raw_angle, result.visible, result.symmetric_mistake
         columns.append((*flags, *judge(pair, names, result.raw)))
         cells, found = source.features.framing.to_cell(points), target.features.framing.to_cell(result.raw.xy[:, 0])

@@ -2,7 +2,7 @@ r"""Is a small backbone better made from nothing, or from a larger one? Raw matc
 
     spherecorr render renders --split trn --count 7000 --pairs 500 --size 448 --backgrounds photos
     spherecorr render renders --split val --count 280 --pairs 40 --size 448 --backgrounds photos
-    python benchmarks/from_scratch.py renders --images renders/JPEGImages photos \
+    python experiments/from_scratch.py renders --images renders/JPEGImages photos \
         --teacher local-dir:vit_tiny_patch16_224
 
 - untrained: random weights, and the teacher's own first blocks;
@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,10 @@ from held_out import open_split, rounded
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, log_softmax, normalize, softmax
 
-from spherecorr.backbones import Backbone, load_backbone
-from spherecorr.cli.base import progress
-from spherecorr.cli.pretrain import find_pictures
+from spherecorr.backbones.vit import VitBackbone, load_vit
+from spherecorr.cli.base import show_progress
 from spherecorr.evaluation.tables import Table, percent
+from spherecorr.pipelines.extract import find_pictures
 from spherecorr.training.pretrain_settings import PretrainSettings
 from spherecorr.training.pretraining import (
     DEVIATION,
@@ -148,7 +149,7 @@ def _cross_entropies(given: Tensor, wanted: Tensor, centre: Tensor) -> tuple[Ten
 
 
 def make(
-    row: str, teacher: Backbone, targets: Targets, settings: PretrainSettings, scratch_steps: int
+    row: str, teacher: VitBackbone, targets: Targets, settings: PretrainSettings, scratch_steps: int
 ) -> tuple[nn.Module, PretrainSettings]:
     """The student of a row, and how it was trained."""
     if row == "from scratch":
@@ -170,7 +171,7 @@ ROWS = (
 )
 
 
-def score(renders: Path, backbone: Backbone, resolution: int, limit: int | None) -> dict[str, float]:
+def score(renders: Path, backbone: VitBackbone, resolution: int, limit: int | None) -> dict[str, float]:
     """Raw matches on the pairs of `val`."""
     with tempfile.TemporaryDirectory() as folder:
         held = open_split(renders, "val", backbone, resolution, Path(folder), limit)
@@ -198,19 +199,19 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def learn_from(options: argparse.Namespace, teacher: Backbone, settings: PretrainSettings) -> Targets:
+def learn_from(options: argparse.Namespace, teacher: VitBackbone, settings: PretrainSettings) -> Targets:
     """Some of the pictures, in random order, with the teacher's answers."""
     found: Sequence[Path] = find_pictures(options.images)
     order = np.random.default_rng(settings.seed).permutation(len(found))[: options.pictures]
     width = make_student(settings).num_features
-    return teacher_targets([found[i] for i in order], teacher, settings, width, progress("teacher"))
+    return teacher_targets([found[i] for i in order], teacher, settings, width, partial(show_progress, "teacher"))
 
 
 def main() -> None:
     """Train and score every student, and print the table."""
     options = parse()
     settings = PretrainSettings(depth=8, steps=options.steps)
-    teacher = load_backbone(options.teacher, device="cpu")
+    teacher = load_vit(options.teacher, device="cpu")
     targets = learn_from(options, teacher, settings)
     rows, results = [], {}
     for row in (ROWS[number] for number in options.rows):
@@ -219,7 +220,7 @@ def main() -> None:
         seconds = time.perf_counter() - begun
         with tempfile.TemporaryDirectory() as folder:
             save_student(student, made, Path(folder))
-            backbone = load_backbone(f"local-dir:{folder}", device="cpu")
+            backbone = load_vit(f"local-dir:{folder}", device="cpu")
             results[row] = {"seconds": seconds, **score(options.renders, backbone, settings.resolution, options.limit)}
         rows.append([row, f"{seconds:.0f}", *(percent(results[row][name]) for name in SCORES)])
         print(f"{row}: {json.dumps(rounded(results[row]))}", flush=True)

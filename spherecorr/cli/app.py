@@ -1,0 +1,62 @@
+"""The command that starts the web app."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from spherecorr.cli.base import add_command, add_device
+from spherecorr.errors import SpherecorrError
+
+LISTING = "examples.json"
+
+
+def register_app(commands) -> None:
+    """Options of `spherecorr app`."""
+    parser = add_command(
+        commands,
+        "app",
+        run_app,
+        "Start the web app.",
+        "spherecorr app --host 0.0.0.0 --port 7860\n"
+        "  spherecorr app --backbone dinov2-b --sphere data/sphere/best --sphere data/paper/best",
+    )
+    parser.add_argument("--host", help="address to listen on; 0.0.0.0 for all (default: this machine only)")
+    parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
+    parser.add_argument("--share", action="store_true", help="also open a public link through Gradio's servers")
+    parser.add_argument(
+        "--backbone",
+        action="append",
+        metavar="NAME",
+        help="backbone to offer; repeat for more, the first is chosen at the start (default: all that are known)",
+    )
+    parser.add_argument(
+        "--sphere",
+        action="append",
+        metavar="PATH",
+        help="sphere mapper to offer: mini, a folder or a Hub id; repeat for more, the first is chosen at the start "
+        "(default: mini)",
+    )
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FOLDER",
+        help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
+    )
+    add_device(parser)
+
+
+def run_app(options: argparse.Namespace) -> None:
+    """Start the web app and serve until interrupted."""
+    if options.examples and not (options.examples / LISTING).is_file():
+        raise SpherecorrError(f"There is no {LISTING} in '{options.examples}'; name a folder with one.")
+    from spherecorr.ui.blocks import launch
+    from spherecorr.ui.engine import AppSettings
+
+    offered = {"backbones": options.backbone, "spheres": options.sphere}
+    chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
+    if options.examples:
+        chosen["examples"] = options.examples
+    settings = AppSettings(**chosen, device=options.device)
+    launch(host=options.host, port=options.port, share=options.share, settings=settings)
