@@ -1,4 +1,4 @@
-"""The web app's door: `python app.py`, `gradio app.py`, or a Hugging Face Space."""
+"""The web app's entry point: `python app.py`, `gradio app.py`, or a Hugging Face Space."""
 
 from spherecorr.ui.blocks import build_demo, launch
 

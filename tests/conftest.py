@@ -19,7 +19,7 @@ def test_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_app(tmp_path_factory):
-    """Settings of an app on a tiny random ViT, a tiny random sphere, and one example pair of coloured blocks."""
+    """Settings of an app on a tiny random ViT, a tiny random sphere, and a pair of coloured blocks, both ways round."""
     import timm
     import torch
     from timm.models import save_for_hf
@@ -54,5 +54,24 @@ def tiny_app(tmp_path_factory):
     ]
     pair = {"id": "blocks", "title": "Blocks", "source": "a.png", "target": "b.png", "category": "blocks"}
     listing = [{**pair, "keypoints": keypoints, "show": ["red", "blue"]}]
+    back = [{"name": "red", "source": [100.5, 120.5], "target": [140.5, 110.5]}]
+    other = {"id": "back", "title": "Blocks, the other way round", "source": "b.png", "target": "a.png"}
+    listing.append({**pair, **other, "keypoints": back, "show": ["red"]})
     (examples / "examples.json").write_text(json.dumps(listing))
     return AppSettings((backbone, "dinov2-s"), (str(folder / "sphere"),), examples, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def app(tiny_app):
+    """The tiny app, called without a browser."""
+    from app_driver import App
+
+    return App(tiny_app)
+
+
+@pytest.fixture
+def controls(tiny_app):
+    """The control values with which the tiny app's page opens, but for alpha."""
+    from spherecorr.ui.session import Controls
+
+    return Controls(tiny_app.backbones[0], tiny_app.spheres[0])

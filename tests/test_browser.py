@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -190,6 +191,85 @@ def test_a_file_that_is_no_image_gets_a_sentence_and_the_page_lives_on(page, tmp
     assert "not an image" in page.locator("#status").inner_text()
     click_shown(page, "#source", 300, 250)
     wait_for_rows(page, 3)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Features that are computed from here on wait until this event is set."""
+    gate = Event()
+    extract = Engine._extract
+
+    def wait_and_extract(*arguments):
+        assert gate.wait(60)
+        return extract(*arguments)
+
+    monkeypatch.setattr(Engine, "_extract", wait_and_extract)
+    yield gate
+    gate.set()
+
+
+def choose(page, dropdown, option):
+    page.click(f"{dropdown} input")
+    page.click(f"[role=option][aria-label='{option}']")
+
+
+def wait_for_ratio(page, pane, width, height):
+    page.wait_for_function(
+        "([pane, ratio]) => { const i = document.querySelector(`${pane} img`);"
+        " return Math.abs(i.naturalWidth / i.naturalHeight - ratio) < 0.01 }",
+        arg=[pane, width / height],
+    )
+
+
+def at_shown(page, x, y, original_width):
+    """Original pixels of a click on the source's shown copy, to within one displayed pixel (and the table's digits)."""
+    displayed = page.locator("#source img")
+    box, shown = displayed.bounding_box(), displayed.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
+    one_pixel = original_width / shown[0] / min(box["width"] / shown[0], box["height"] / shown[1])
+    scale = original_width / shown[0]
+    return pytest.approx((x * scale, y * scale), abs=one_pixel + 0.5)
+
+
+def test_clicks_while_features_are_computed_are_kept_and_matched_when_these_arrive(page, slow):
+    clicked = [(400, 420), (600, 100), (100, 500)]
+    choose(page, "#resolution", "Balanced (512-518 px)")
+    page.wait_for_selector(".sc-busy")
+    for at in clicked:
+        click_shown(page, "#source", *at)
+    page.wait_for_timeout(1000)
+    assert page.locator("#table tbody tr").count() == 0
+    shown = pixels(page, "#source")
+    assert all(has_colour(shown, COLOURS[i], at=at) for i, at in enumerate(clicked, start=2))
+    slow.set()
+    wait_for_rows(page, 5)
+    assert [number_pair(row[1]) for row in rows(page)[2:]] == [at_shown(page, *at, 448) for at in clicked]
+    page.wait_for_selector(".sc-info")
+
+
+def test_the_example_chosen_last_is_the_one_that_stays(page, slow):
+    choose(page, "#resolution", "Fine (768-840 px)")
+    page.wait_for_selector(".sc-busy")
+    choose(page, "#example", "Blocks, the other way round")
+    wait_for_ratio(page, "#source", 300, 300)
+    click_shown(page, "#source", 500, 400)
+    slow.set()
+    wait_for_rows(page, 2)
+    page.wait_for_timeout(1000)  # for whatever the first example might still draw
+    wait_for_ratio(page, "#source", 300, 300)
+    wait_for_ratio(page, "#fused", 448, 336)
+    cells = rows(page)
+    assert number_pair(cells[0][1]) == pytest.approx((100.5, 120.5), abs=1)
+    assert number_pair(cells[1][1]) == at_shown(page, 500, 400, 300)
+
+
+@pytest.mark.parametrize("at", [(100, 80), (700, 500), (384, 288)], ids=str)
+def test_a_click_on_the_enlarged_picture_marks_the_pixel_under_the_pointer(page, at):
+    page.locator("#source button[aria-label='Fullscreen']").click()
+    page.wait_for_function("() => document.querySelector('#source img').getBoundingClientRect().width > 800")
+    page.locator("#source img").hover()  # Playwright waits here until the picture has stopped growing
+    click_shown(page, "#source", *at)
+    wait_for_rows(page, 3)
+    assert number_pair(rows(page)[2][1]) == at_shown(page, *at, 448)
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desktop", "phone"])

@@ -14,7 +14,7 @@ from spherecorr import cli
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import FileError, write_atomic
 from spherecorr.images import ImageError
-from spherecorr.ui.handlers import INTERNAL_ERROR, Page, _one_sentence
+from spherecorr.ui.failures import INTERNAL_ERROR, sentence
 
 
 def test_every_error_of_the_package_has_the_one_base():
@@ -66,12 +66,15 @@ def test_debug_shows_the_traceback_of_a_users_mistake(run):
 
 
 def test_the_page_says_internal_error_and_the_log_has_the_traceback(caplog):
-    @_one_sentence
-    def handler() -> Page:
-        return numpy_fault(None)
-
-    assert INTERNAL_ERROR in handler().status
+    with pytest.raises(ValueError, match="could not be broadcast") as fault:
+        numpy_fault(None)
+    assert sentence(fault.value) == INTERNAL_ERROR
     assert "could not be broadcast" in caplog.text and "Traceback" in caplog.text
+
+
+def test_the_page_says_what_a_user_did_wrong_and_the_log_says_nothing(caplog):
+    assert sentence(SpherecorrError("Use another file.")) == "Use another file."
+    assert not caplog.text
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):

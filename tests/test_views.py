@@ -40,6 +40,23 @@ def test_a_pin_at_the_top_edge_hangs_below_its_point():
     assert ys.max() > 15
 
 
+@pytest.mark.parametrize("spread", [0, 3, 8, 15], ids="{} px apart".format)
+def test_the_heads_of_near_pins_spread_out_so_that_every_number_can_be_read(spread):
+    steps = np.arange(12)[:, None] * np.array([[spread / 2, spread / 3]])
+    drawn = np.asarray(draw_pins(GREY, np.array([[100.5, 90.5]]) + steps, active=4)).reshape(-1, 3)
+    radius = 2.6 * 3  # for an image of 300 pixels
+    for colour in COLOURS:
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (drawn == rgb).all(axis=1).sum() > 0.5 * np.pi * radius**2  # the rest is the number
+
+
+def test_the_tips_of_near_pins_stay_where_they_are_and_are_not_covered():
+    points = np.array([[150.5, 100.5], [156.5, 100.5], [150.5, 106.5], [158.5, 110.5]])
+    drawn = draw_pins(GREY, points, active=2)
+    for (x, y), colour in zip(points.astype(int).tolist(), COLOURS, strict=False):
+        assert drawn.getpixel((x, y)) == tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
 def test_pins_may_lie_in_corners_or_nowhere():
     corners = np.array([[0, 0], [300, 0], [0, 200], [300, 200], [np.nan, np.nan]])
     assert draw_pins(GREY, corners).size == GREY.size

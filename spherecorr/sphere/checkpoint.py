@@ -20,7 +20,7 @@ from torch import Tensor
 from spherecorr.device import pick_device
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
-from spherecorr.hub import HubError, fetch_file
+from spherecorr.hub import HubError, cached_file, fetch_file
 from spherecorr.identity import FeatureSource
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.mapper import SphereMapper
@@ -51,12 +51,24 @@ def load_sphere(source: str | Path, *, device: str = "auto") -> SphereMapper:
     Raises:
         CheckpointError: missing, damaged, or not a sphere checkpoint.
     """
-    path = shipped_folder("checkpoints") / SHIPPED[source] if source in SHIPPED else Path(source).expanduser()
+    path = _path(source)
     if path.suffix in (".pth", ".pt"):
         mapper = import_authors(path)
     else:
         mapper = _load_folder(_fetch(str(source)) if _is_hub_id(source, path) else path)
     return mapper.to(pick_device(device)).eval()
+
+
+def checkpoint_files(source: str | Path) -> list[Path]:
+    """Those files of a sphere checkpoint, named as for `load_sphere`, that are on this machine; asks no network."""
+    path = _path(source)
+    if path.suffix in (".pth", ".pt"):
+        files = [path]
+    elif _is_hub_id(source, path):
+        files = [file for name in (CONFIG, WEIGHTS) if (file := cached_file(str(source), name))]
+    else:
+        files = [path / CONFIG, path / WEIGHTS]
+    return [file for file in files if file.is_file()]
 
 
 def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str, Any] | None = None) -> None:
@@ -108,6 +120,10 @@ def _own_key(key: str) -> str:
         if key.startswith(public):
             return own + key.removeprefix(public)
     return key
+
+
+def _path(source: str | Path) -> Path:
+    return shipped_folder("checkpoints") / SHIPPED[source] if source in SHIPPED else Path(source).expanduser()
 
 
 def _is_hub_id(source: str | Path, path: Path) -> bool:

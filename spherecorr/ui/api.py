@@ -5,20 +5,20 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
+from spherecorr.backbones.registry import Preset
 from spherecorr.errors import SpherecorrError
 from spherecorr.images import ImageError
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.session import MAX_POINTS, NO_SPHERE, Controls, Picture
+from spherecorr.ui.failures import sentence
+from spherecorr.ui.session import MAX_POINTS, NO_SPHERE, Controls, Picture, Point
 from spherecorr.ui.table import match_records
 from spherecorr.views.pca import pca_pictures
-
-Preset = Literal["fast", "balanced", "fine"]
 
 
 class Api:
@@ -88,18 +88,18 @@ class Api:
             controls = self._controls(backbone, NO_SPHERE, resolution, foreground_only)
             pictures = [self._open(source), self._open(target)]
             maps = [self._engine.features(picture, controls) for picture in pictures]
-            masks = [self._engine.foreground(picture, controls) for picture in pictures] if foreground_only else None
+            masks = [self._engine.subject(picture, controls) for picture in pictures] if foreground_only else None
             images = pca_pictures(maps, masks, [picture.shown_size for picture in pictures])
             return [_data_uri(image) for image in images]
 
-    def _controls(self, backbone: str, sphere: str, resolution: str, foreground: bool) -> Controls:
+    def _controls(self, backbone: str, sphere: str, resolution: Preset, foreground: bool) -> Controls:
         settings = self._engine.settings
         if resolution not in ("fast", "balanced", "fine"):
             raise SpherecorrError(f'Resolution is "fast", "balanced" or "fine"; got {resolution!r}.')
         first_sphere = next(iter(settings.spheres), NO_SPHERE)
         return Controls(backbone or settings.backbones[0], sphere or first_sphere, resolution, bool(foreground))
 
-    def _open(self, file: dict) -> Picture:
+    def _open(self, file: Any) -> Picture:
         path = file.get("path") if isinstance(file, dict) else None
         # A path is what the caller claims; only files that were uploaded to this app may be read.
         if not isinstance(path, str) or not is_in_or_equal(path, get_upload_folder()):
@@ -109,16 +109,16 @@ class Api:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What a caller did wrong reaches the caller as one sentence; Gradio logs everything else."""
+    """Every error reaches the caller as one sentence; a fault of the program is in the log."""
     try:
         yield
-    except SpherecorrError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    except Exception as error:
+        raise gr.Error(sentence(error), print_exception=False) from error
 
 
-def _pairs(points: object) -> list[list[float]]:
+def _pairs(points: Any) -> list[Point]:
     try:
-        pairs = [[float(x), float(y)] for x, y in points]
+        pairs = [(float(x), float(y)) for x, y in points]
     except (TypeError, ValueError) as error:
         raise SpherecorrError("Points must be a list of [x, y] pairs of numbers.") from error
     if not 1 <= len(pairs) <= MAX_POINTS:

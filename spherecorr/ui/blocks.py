@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import plotly
+from gradio.components import Component
 
 from spherecorr.backbones import BACKBONES, weights_available
 from spherecorr.ui.api import Api
+from spherecorr.ui.drawing import READY, Drawing, say
 from spherecorr.ui.engine import AppSettings, Engine
-from spherecorr.ui.handlers import OWN_IMAGES, READY, Handlers, say
-from spherecorr.ui.session import NO_SPHERE, Visit
+from spherecorr.ui.handlers import OWN_IMAGES, Handlers
+from spherecorr.ui.image_files import as_files
+from spherecorr.ui.session import NO_SPHERE, Session
 
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -21,6 +26,7 @@ left part for the right one; the <b>sphere</b>, which knows the viewpoint, tells
 SPHERE_TEMPLATE = """<div class="sc-sphere"><div class="sc-plot"></div><p class="sc-message"></p>
 <p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
 PRESETS = [("Fast (448 px)", "fast"), ("Balanced (512-518 px)", "balanced"), ("Fine (768-840 px)", "fine")]
+QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 # Nothing is fetched from the internet, fonts included.
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
@@ -28,10 +34,12 @@ SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica N
 def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     """Build the app; no weights are loaded before a page opens."""
     settings = settings or AppSettings()
-    handlers = Handlers(Engine(settings))
+    engine = Engine(settings)
+    handlers, drawing = Handlers(engine), Drawing(engine)
     gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
-        visit = gr.State(Visit())
+        session = gr.State(Session())
+        revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
         with gr.Row(elem_classes="sc-bar"):
             example = gr.Dropdown(_example_choices(handlers), label="Example", elem_id="example")
@@ -76,42 +84,45 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                         ]
 
         controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]
-        page = [visit, source, raw, by_sphere, fused, table, status]
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        # What the page shows, for clicks to say what they were meant for; see clicks.js.
+        clicks = gr.HTML({}, html_template="", js_on_load=(HERE / "clicks.js").read_text(), elem_id="clicks")
+        page = [source, raw, by_sphere, fused, table, status, clicks, needs]
 
-        def on(trigger, handler, *extra, pair_changes: bool) -> None:
-            """Wire an event: draw at once, then compute what is missing, the sphere, and the pictures of a new pair."""
-            drawn = trigger(
-                handler, [visit, *extra, *controls], page, trigger_mode="always_last", queue=pair_changes, **quiet
-            )
-            if pair_changes:
-                drawn = drawn.then(handlers.settle, [visit, *controls], page, **quiet)
-                drawn.then(handlers.pictures, [visit, *controls], [*pca, *maps], **quiet)
-            drawn.then(handlers.plot, [visit, *controls], globe, **quiet)
+        def on(trigger: Callable, handler: Callable, *inputs: Component, **how: Any) -> gr.events.Dependency:
+            """Wire an event that changes the session; the page then draws, because the revision has changed."""
+            return trigger(handler, [session, *inputs], revision, **QUIET, **how)
 
-        def advised(event):
-            """The event after the slider took the chosen sphere's alpha, so that what is drawn is drawn with it."""
-            return event(handlers.recommended_alpha, controls, alpha, **quiet).then
+        def advised(trigger: Callable) -> gr.events.Dependency:
+            """The slider takes the chosen sphere's alpha, so that what is drawn is drawn with it."""
+            return trigger(handlers.recommended_alpha, controls, alpha, **QUIET)
 
-        on(example.input, handlers.open_example, example, pair_changes=True)
-        on(advised(demo.load), handlers.open_example, example, pair_changes=True)
-        on(source_file.upload, handlers.upload_source, source_file, pair_changes=True)
-        on(target_file.upload, handlers.upload_target, target_file, pair_changes=True)
+        newest: Any = {"trigger_mode": "always_last"}
+        each: Any = {"trigger_mode": "multiple", "queue": False}
+        on(advised(demo.load).then, handlers.open_example, example)
+        on(example.input, handlers.open_example, example, **newest)
+        on(source_file.upload, handlers.upload_source, source_file, **newest)
+        on(target_file.upload, handlers.upload_target, target_file, **newest)
         for file in (source_file, target_file):
-            file.upload(lambda: OWN_IMAGES, None, example, **quiet)
-        on(source.select, handlers.click_source, pair_changes=False)
-        for kind, image in (("raw", raw), ("sphere", by_sphere), ("fused", fused)):
-            on(image.select, handlers.click_target(kind), pair_changes=False)
-        on(undo.click, handlers.undo, pair_changes=False)
-        on(clear.click, handlers.clear, pair_changes=False)
-        on(swap.click, handlers.swap, pair_changes=True)
-        on(mirror.click, handlers.mirror, pair_changes=True)
-        for event in (advised(backbone.input), advised(sphere.input), preset.input, foreground.input):
-            on(event, handlers.redraw, pair_changes=True)
-        for slider in (alpha, heat, ranks):
-            on(slider.input, handlers.redraw, pair_changes=False)
+            file.upload(lambda: OWN_IMAGES, None, example, **QUIET)
+        on(clicks.select, handlers.click, *controls, **each)
+        on(undo.click, handlers.undo, **each)
+        on(clear.click, handlers.clear, **each)
+        on(swap.click, handlers.swap, *controls, **each)
+        on(mirror.click, handlers.mirror, **each)
+        for menu in (backbone, sphere):
+            on(advised(menu.input).then, handlers.redraw)
 
-        api = Api(handlers.engine)
+        def draw(triggers: list[Callable], handler: Callable, outputs: Any, **how: Any) -> gr.events.Dependency:
+            """Wire what shows the newest state: one at a time, and once more if there was a trigger meanwhile."""
+            return gr.on(triggers, handler, [session, *controls], outputs, **newest, **QUIET, **how)
+
+        changes = [revision.change, *(control.input for control in (preset, foreground, alpha, heat, ranks))]
+        drawn = draw(changes, as_files(drawing.draw, "jpeg"), page, queue=False)
+        drawn.then(drawing.plot, [session, *controls], globe, **newest, **QUIET)
+        needs.change(handlers.settle, [session, *controls], revision, trigger_mode="multiple", **QUIET)
+        draw([needs.change], as_files(drawing.pictures, "png"), [*pca, *maps, revision])
+
+        api = Api(engine)
         gr.api(api.match, api_name="match")
         gr.api(api.features_pca, api_name="features_pca")
     return demo.queue(max_size=64, default_concurrency_limit=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
@@ -21,7 +22,7 @@ class Cache:
         self._capacity = capacity
         self._weigh = weigh
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
-        self._making: dict[Hashable, Lock] = {}
+        self._making: dict[Hashable, Future] = {}
         self._lock = Lock()
 
     def __contains__(self, key: Hashable) -> bool:
@@ -29,22 +30,32 @@ class Cache:
             return key in self._values
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of `key`, made if it is not there. What `make` raises is passed on and nothing is kept."""
+        """The value of `key`, made if it is not there.
+
+        What `make` raises is passed on to all who wait for the value, and nothing is kept.
+        """
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-            making = self._making.setdefault(key, Lock())
-        with making:
-            with self._lock:
-                if key in self._values:
-                    return self._values[key]
+            making = self._making.get(key)
+            if making is None:
+                mine = self._making[key] = Future()
+        if making is not None:
+            return making.result()
+        try:
             value = make()
+        except BaseException as error:
             with self._lock:
-                self._values[key] = value
-                self._making.pop(key, None)
-                self._drop_oldest()
-            return value
+                del self._making[key]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            self._values[key] = value
+            del self._making[key]
+            self._drop_oldest()
+        mine.set_result(value)
+        return value
 
     def _drop_oldest(self) -> None:
         weight = sum(self._weigh(value) for value in self._values.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,16 +10,17 @@ from PIL import Image, ImageOps
 
 from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, weights_available
 from spherecorr.backbones.registry import BACKBONES, resolutions
+from spherecorr.backbones.weights import fetch
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
 from spherecorr.geometry import mask_to_cells
-from spherecorr.identity import FeatureSource
+from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageError, alpha_mask, load_image
 from spherecorr.matching.match import MatchResult, match_images
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.shipped import shipped_folder
-from spherecorr.sphere.checkpoint import CheckpointError, load_sphere
+from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
@@ -51,7 +51,11 @@ class AppSettings:
 
 
 class Engine:
-    """Everything is made when first asked for and kept in bounded caches; there is no current model."""
+    """Everything is made when first asked for and kept in bounded caches; there is no current model.
+
+    What is kept is known by the content of the files it was made from, so that weights, spheres and pictures which are
+    replaced under the same name while the app runs are never mixed with what the old ones gave.
+    """
 
     def __init__(self, settings: AppSettings):
         self.settings = settings
@@ -68,8 +72,7 @@ class Engine:
             ImageError: it cannot be used; the message says why.
         """
         image = load_image(path)
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:20]
-        picture = Picture(str(path), digest, image.size, name or Path(path).name)
+        picture = Picture(str(path), file_digest(path), image.size, name or Path(path).name)
         self._images.get(picture.key, lambda: _shown_copy(image, picture))
         return picture
 
@@ -84,17 +87,15 @@ class Engine:
             SpherecorrError: the backbone or the sphere is not in the menu.
             BackboneError: its weights are not on this machine, or broken.
         """
-        name = controls.backbone
-        if name not in self.settings.backbones:
-            raise SpherecorrError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
+        name, wanted = controls.backbone, self._wanted_tokens(controls)
         info = find(name)
         # A click in the page must not start a download.
         if info and info.repository and not weights_available(name):
             raise BackboneError(
                 f"The weights of '{name}' are not here. Fetch them once with `hf download {info.repository}`."
             )
-        wanted = self._wanted_tokens(controls)
-        return self._backbones.get(wanted, lambda: load_backbone(wanted, device=self.settings.device))
+        key = (wanted, _weights_digest(name))
+        return self._backbones.get(key, lambda: load_backbone(wanted, device=self.settings.device))
 
     def sphere(self, controls: Controls) -> tuple[SphereMapper | None, str]:
         """The chosen sphere mapper, or None and a sentence that says why there is none and what to do about it.
@@ -114,7 +115,13 @@ class Engine:
 
     def is_ready(self, visit: Visit, controls: Controls) -> bool:
         """Whether a match needs no waiting: both images' features are there."""
-        return all(self._features_key(picture, controls) in self._features for picture in (visit.source, visit.target))
+        pair = visit.pair
+        return pair is not None and all(self._features_key(picture, controls) in self._features for picture in pair)
+
+    def needs(self, visit: Visit, controls: Controls) -> str:
+        """Digest of what everything that takes time is computed from; points and sliders have no part in it."""
+        keys = [picture and self._views_key(picture, controls) for picture in (visit.source, visit.target)]
+        return digest([repr((*keys, controls.foreground)).encode()])
 
     def features(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image, computed once per image, backbone and resolution."""
@@ -126,16 +133,18 @@ class Engine:
         if mapper is None:
             return None
         features = self.features(picture, controls)
-        key = ("sphere", controls.sphere, *self._features_key(picture, controls))
+        key = ("sphere", *self._views_key(picture, controls))
         return self._views.get(key, lambda: mapper.sphere_map(features))
 
     def foreground(self, picture: Picture, controls: Controls) -> np.ndarray | None:
-        """Boolean `[H, W]` of the object's cells; None if not asked for.
+        """Boolean `[H, W]` of the cells that may be matched: the subject's, or None for all."""
+        return self.subject(picture, controls) if controls.foreground else None
+
+    def subject(self, picture: Picture, controls: Controls) -> np.ndarray:
+        """Boolean `[H, W]` of the object's cells.
 
         They are the opaque ones of an image with transparency, else what the sphere says, else a guess.
         """
-        if not controls.foreground:
-            return None
         features = self.features(picture, controls)
 
         def find() -> np.ndarray:
@@ -144,11 +153,11 @@ class Engine:
                 cells = mask_to_cells(mask[:, ::-1] if picture.mirrored else mask, features.framing)
                 return cells if cells.any() else np.ones_like(cells)
             mapper, _ = self.sphere(controls)
-            by_sphere = mapper and mapper.foreground(self.sphere_map(picture, controls))
+            sphere_map = self.sphere_map(picture, controls)
+            by_sphere = mapper.foreground(sphere_map) if mapper and sphere_map else None
             return estimate_foreground(features) if by_sphere is None else by_sphere
 
-        key = ("foreground", controls.sphere, *self._features_key(picture, controls))
-        return self._views.get(key, find)
+        return self._views.get(("subject", *self._views_key(picture, controls)), find)
 
     def image(self, picture: Picture, controls: Controls) -> ImageFeatures:
         """The image as matching sees it."""
@@ -161,10 +170,11 @@ class Engine:
     ) -> MatchResult:
         """Match points of the source, in its original pixels; the errors of `matching.match`."""
         mapper, _ = self.sphere(controls)
-        candidates = "foreground" if controls.foreground else "content"
-        settings = MatchSettings(alpha=controls.alpha, k=controls.ranks, candidates=candidates)
+        settings = MatchSettings(
+            alpha=controls.alpha, k=controls.ranks, candidates="foreground" if controls.foreground else "content"
+        )
         images = self.image(source, controls), self.image(target, controls)
-        return match_images(*images, points, settings, mapper and mapper.settings)
+        return match_images(*images, points, settings, mapper.settings if mapper else None)
 
     def _checkpoint(self, name: str) -> tuple[SphereMapper | None, str]:
         """A sphere of the menu, or None and what is wrong with it."""
@@ -179,24 +189,55 @@ class Engine:
             except CheckpointError as error:
                 return None, str(error)
 
-        return self._spheres.get(name, load)
+        return self._spheres.get((name, _sphere_digest(name)), load)
 
     def _wanted_tokens(self, controls: Controls) -> FeatureSource | str:
+        name = controls.backbone
+        if name not in self.settings.backbones:
+            raise SpherecorrError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
         mapper, _ = self._checkpoint(controls.sphere)
         source = mapper.settings.source if mapper else None
-        return source if source and source.backbone == controls.backbone else controls.backbone
+        return source if source and source.backbone == name else name
 
     def _features_key(self, picture: Picture, controls: Controls) -> tuple:
-        return (*picture.key, self._wanted_tokens(controls), controls.preset)
+        return (*picture.key, self._wanted_tokens(controls), _weights_digest(controls.backbone), controls.preset)
+
+    def _views_key(self, picture: Picture, controls: Controls) -> tuple:
+        return (*self._features_key(picture, controls), controls.sphere, _sphere_digest(controls.sphere))
 
     def _extract(self, picture: Picture, controls: Controls) -> FeatureMap:
         backbone = self.backbone(controls)
         return backbone(_load(picture), resolution=resolutions(backbone.source.patch)[controls.preset])
 
 
+def best_matches(result: MatchResult) -> np.ndarray:
+    """The best matches `[N, 2]`: the fused ones, or the raw ones where there is no sphere."""
+    return (result.fused or result.raw).xy[:, 0]
+
+
+def _weights_digest(name: str) -> str | None:
+    """Digest of a backbone's weights as they are on disk now; None where they are not here."""
+    try:
+        return _files_digest(fetch(name)) if weights_available(name) else None
+    except BackboneError:  # whoever loads them will say what is wrong
+        return None
+
+
+def _sphere_digest(name: str) -> str | None:
+    """Digest of a sphere checkpoint's files as they are on disk now; None where there is none."""
+    files = [] if name == NO_SPHERE else checkpoint_files(name)
+    return _files_digest(files) if files else None
+
+
+def _files_digest(files: list[Path]) -> str:
+    return digest(file_digest(file).encode() for file in files)
+
+
 def _load(picture: Picture) -> Image.Image:
     if not Path(picture.path).is_file():
         raise ImageError(f"'{picture.name}' is no longer held. Upload it again.")
+    if file_digest(picture.path) != picture.digest:
+        raise ImageError(f"'{picture.name}' has changed since it was opened. Open it again.")
     image = load_image(picture.path)
     return ImageOps.mirror(image) if picture.mirrored else image
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from threading import RLock
+from typing import Any
 
 import numpy as np
 
+from spherecorr.backbones.registry import Preset
 from spherecorr.errors import SpherecorrError
 
 MAX_POINTS = 12
@@ -69,7 +72,7 @@ class Controls:
 
     backbone: str
     sphere: str = NO_SPHERE
-    preset: str = "fast"
+    preset: Preset = "fast"
     foreground: bool = True
     alpha: float = 0.2
     heat: float = 0.0
@@ -92,13 +95,27 @@ class Visit:
     points: tuple[Point, ...] = field(default=())
     active: int | None = None
 
+    @property
+    def pair(self) -> tuple[Picture, Picture] | None:
+        """Source and target, where both are there."""
+        return None if self.source is None or self.target is None else (self.source, self.target)
+
+    @property
+    def shown(self) -> dict[str, dict | None]:
+        """What the page needs to know of "source" and "target" to send clicks: key and size of the shown copies."""
+        pictures = {"source": self.source, "target": self.target}
+        return {
+            role: None if picture is None else {"key": repr(picture.key), "size": picture.shown_size}
+            for role, picture in pictures.items()
+        }
+
     def with_point(self, point: Point) -> Visit:
         """Add a point and make it active; a click on a pin's tip makes that point active instead.
 
         Raises:
             SpherecorrError: there are `MAX_POINTS` already.
         """
-        near = max(self.source.size) * 0.015
+        near = max(self.source.size) * 0.015 if self.source else 0.0
         for i, other in enumerate(self.points):
             if np.hypot(point[0] - other[0], point[1] - other[1]) <= near:
                 return replace(self, active=i)
@@ -118,3 +135,37 @@ class Visit:
     def with_points(self, points: list[Point]) -> Visit:
         """Put these points, at most `MAX_POINTS`, in place of the present ones; the first becomes active."""
         return replace(self, points=tuple(points[:MAX_POINTS]), active=0 if points else None)
+
+
+class Session:
+    """The newest state of one visit, kept on the server.
+
+    The events of a page run beside each other. If each returned a state made from the one it was given, whichever
+    returned last would undo what the others did; so they change this one object, one after the other.
+
+    Attributes:
+        lock: held by whoever changes the session.
+        visit: the pictures and points.
+        note: the last event's sentence for the status line and its kind, if it has one.
+        revision: grows with every change.
+        failure: what could not be computed for which needs (see `Engine.needs`), and the sentence that says why.
+        settled: how often missing features have been computed.
+    """
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.visit = Visit()
+        self.note: tuple[str, str] | None = None
+        self.revision = 0
+        self.failure: tuple[str, str] | None = None
+        self.settled = 0
+
+    def advance(self) -> int:
+        """Count a change; returns the new revision."""
+        with self.lock:
+            self.revision += 1
+            return self.revision
+
+    def __deepcopy__(self, memo: Any) -> Session:
+        """Gradio copies a state's initial value for every visitor: each gets a session of their own."""
+        return Session()

@@ -21,6 +21,7 @@ COLOURS = (
 FIGURE_HEIGHT = 512
 FIGURE_GAP = 12
 CAPTION_HEIGHT = 34
+RIM = 1.22  # radius of a pin's head with its white rim, in radii of the head
 
 
 def text_colour(colour: str) -> str:
@@ -30,7 +31,7 @@ def text_colour(colour: str) -> str:
 
 
 def draw_pins(image: Image.Image, points: np.ndarray, active: int | None = None) -> Image.Image:
-    """Draw numbered pins whose tips mark the points.
+    """Draw numbered pins whose tips mark the points; where points are near each other, their heads spread out.
 
     Args:
         image: RGB.
@@ -39,10 +40,15 @@ def draw_pins(image: Image.Image, points: np.ndarray, active: int | None = None)
     """
     image = image.copy()
     unit = max(image.size) / 100
-    order = [i for i in range(len(points)) if i != active] + ([] if active is None else [active])
-    for i in order:
-        if np.isfinite(points[i]).all():
-            _pin(image, tuple(points[i]), str(i + 1), COLOURS[i % len(COLOURS)], unit * (3.3 if i == active else 2.6))
+    drawn = [i for i in range(len(points)) if np.isfinite(points[i]).all()]
+    radii = [unit * (3.3 if i == active else 2.6) for i in drawn]
+    heads = _spread_heads(points[drawn], radii, image.size)
+    # All stems below all heads below all tips, so that every number and every tip can be seen; the active one on top.
+    for part in ("stem", "head", "tip"):
+        for i, radius, head in sorted(zip(drawn, radii, heads, strict=True), key=lambda pin: pin[0] == active):
+            sprite = _pin_sprite(part, str(i + 1), COLOURS[i % len(COLOURS)], radius, head)
+            x, y = (int(value) for value in points[i])
+            image.paste(sprite, (x - sprite.width // 2, y - sprite.height // 2), sprite)
     return image
 
 
@@ -139,27 +145,67 @@ def _circle(centre: tuple[float, float] | np.ndarray, radius: float) -> tuple[fl
     return centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius
 
 
-def _pin(image: Image.Image, tip: tuple[float, float], label: str, colour: str, radius: float) -> None:
-    """Draw one pin; its head stands above the tip, or hangs below where there is no room."""
-    sprite = _pin_sprite(label, colour, radius, tip[1] > 3.3 * radius)
-    image.paste(sprite, (int(tip[0]) - sprite.width // 2, int(tip[1]) - sprite.height // 2), sprite)
+def _spread_heads(tips: np.ndarray, radii: list[float], size: tuple[int, int]) -> list[tuple[float, float]]:
+    """Where pins have their heads, (x, y) from the tip in radii of the head.
+
+    A head stands above its tip, or hangs below where the image ends, unless it would cover another head or tip: then it
+    goes to the nearest free place around its own tip, and if there is none, to the one that is covered least.
+
+    Args:
+        tips: `[N, 2]` in pixels.
+        radii: of the heads, in pixels.
+        size: (width, height) of the image.
+    """
+    heads: list[tuple[float, float]] = []
+    centres = np.empty((0, 2))
+    for i, (tip, radius) in enumerate(zip(tips, radii, strict=True)):
+        offsets = _places_around_a_tip() * (1, 1 if tip[1] > 3.3 * radius else -1)
+        places = tip + offsets * radius
+        reach = RIM * radius
+        others = np.concatenate([centres, np.delete(tips, i, axis=0)])
+        clear = np.array([RIM * (radius + other) for other in radii[:i]] + [reach] * (len(tips) - 1))
+        gaps = np.linalg.norm(places[:, None] - others[None], axis=2) - clear
+        covered = np.maximum(-gaps, 0).sum(axis=1)
+        covered += np.maximum(reach - np.minimum(places, np.subtract(size, places)), 0).sum(axis=1)
+        best = int(covered.argmin())  # the first of equals
+        heads.append((float(offsets[best, 0]), float(offsets[best, 1])))
+        centres = np.concatenate([centres, places[None, best]])
+    return heads
 
 
-@lru_cache(maxsize=128)
-def _pin_sprite(label: str, colour: str, radius: float, upright: bool) -> Image.Image:
-    """An RGBA picture of a pin whose tip is at its middle pixel."""
+@lru_cache(maxsize=1)
+def _places_around_a_tip() -> np.ndarray:
+    """Places for a head `[N, 2]` in its radii, the best first: upright, then ever more to either side and farther."""
+    places = [
+        (length * np.sin(angle), -length * np.cos(angle))
+        for length in (2.1, 4.6, 7.1)
+        for turn in np.deg2rad(range(0, 181, 12))
+        for angle in (turn, -turn)
+    ]
+    return np.array(places)
+
+
+@lru_cache(maxsize=512)
+def _pin_sprite(part: str, label: str, colour: str, radius: float, head: tuple[float, float]) -> Image.Image:
+    """An RGBA picture of the "stem", "head" or "tip" of a pin whose tip is at its middle pixel."""
     # PIL does not smooth edges, so the pin is drawn four times as large and scaled down.
-    times, side = 4, 2 * round(radius * 3.5) + 1
+    times, length = 4, float(np.hypot(*head))
+    side = 2 * round(radius * (length + 1.4)) + 1
     big = Image.new("RGBA", (side * times, side * times))
     draw = ImageDraw.Draw(big)
-    x = y = side * times / 2
-    r, up = radius * times, 1 if upright else -1
-    head = (x, y - up * 2.1 * r)
-    for grow, fill in ((0.22 * r, "white"), (0.0, colour)):
-        half = 0.62 * r + grow
-        draw.polygon([(x, y + up * grow), (x - half, head[1] + up * 0.8 * r), (x + half, head[1] + up * 0.8 * r)], fill)
-        draw.ellipse(_circle(head, r + grow), fill)
-    draw.ellipse(_circle((x, y), 0.34 * r), "white")
-    draw.ellipse(_circle((x, y), 0.2 * r), colour)
-    draw.text(head, label, text_colour(colour), ImageFont.load_default(1.35 * r), anchor="mm")
+    tip, r = np.full(2, side * times / 2), radius * times
+    centre, up = tip + np.multiply(head, r), np.divide(head, length)
+    rim = (RIM - 1) * r
+    if part == "tip":
+        draw.ellipse(_circle(tip, 0.34 * r), "white")
+        draw.ellipse(_circle(tip, 0.2 * r), colour)
+    for grow, fill in ((rim, "white"), (0.0, colour)):
+        if part == "stem":
+            across = np.array([-up[1], up[0]]) * (0.62 * r + grow)
+            base = centre - up * 0.8 * r
+            draw.polygon([tuple(corner) for corner in (tip - up * grow, base - across, base + across)], fill)
+        if part == "head":
+            draw.ellipse(_circle(centre, r + grow), fill)
+    if part == "head":
+        draw.text(tuple(centre), label, text_colour(colour), ImageFont.load_default(1.35 * r), anchor="mm")
     return big.resize((side, side), Image.Resampling.BOX)
