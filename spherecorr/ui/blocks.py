@@ -15,6 +15,7 @@ from spherecorr.backbones import BACKBONES, weights_available
 from spherecorr.ui.api import Api
 from spherecorr.ui.drawing import READY, Drawing, say
 from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.image_files import as_files
 from spherecorr.ui.session import NO_SPHERE, Session
@@ -82,6 +83,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                         maps = [
                             small(label=f"x y z as colour · {role}", min_width=140) for role in ("source", "target")
                         ]
+                    with gr.Tab("KAP explained") as kap_tab:
+                        explained = gr.HTML()
+                        kap = gr.Plot(show_label=False, elem_id="kap")
 
         controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]
         # What the page shows, for clicks to say what they were meant for; see clicks.js.
@@ -121,6 +125,8 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         drawn.then(drawing.plot, [session, *controls], globe, **newest, **QUIET)
         needs.change(handlers.settle, [session, *controls], revision, trigger_mode="multiple", **QUIET)
         draw([needs.change], as_files(drawing.pictures, "png"), [*pca, *maps, revision])
+        truth = GroundTruth(engine, handlers.examples)
+        draw([kap_tab.select, needs.change, alpha.release, foreground.input], truth.explain, [kap, explained])
 
         api = Api(engine)
         gr.api(api.match, api_name="match")

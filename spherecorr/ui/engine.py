@@ -17,7 +17,7 @@ from spherecorr.geometry import mask_to_cells
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageError, alpha_mask, load_image
 from spherecorr.matching.match import MatchResult, match_images
-from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.settings import Candidates, MatchSettings
 from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
@@ -88,12 +88,9 @@ class Engine:
             BackboneError: its weights are not on this machine, or broken.
         """
         name, wanted = controls.backbone, self._wanted_tokens(controls)
-        info = find(name)
         # A click in the page must not start a download.
-        if info and info.repository and not weights_available(name):
-            raise BackboneError(
-                f"The weights of '{name}' are not here. Fetch them once with `hf download {info.repository}`."
-            )
+        if not name.startswith("local-dir:") and not weights_available(name):
+            raise BackboneError(f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`.")
         key = (wanted, _weights_digest(name))
         return self._backbones.get(key, lambda: load_backbone(wanted, device=self.settings.device))
 
@@ -170,11 +167,13 @@ class Engine:
     ) -> MatchResult:
         """Match points of the source, in its original pixels; the errors of `matching.match`."""
         mapper, _ = self.sphere(controls)
-        settings = MatchSettings(
-            alpha=controls.alpha, k=controls.ranks, candidates="foreground" if controls.foreground else "content"
-        )
         images = self.image(source, controls), self.image(target, controls)
-        return match_images(*images, points, settings, mapper.settings if mapper else None)
+        return match_images(*images, points, self.match_settings(controls), mapper.settings if mapper else None)
+
+    def match_settings(self, controls: Controls) -> MatchSettings:
+        """What the controls say of matching."""
+        candidates: Candidates = "foreground" if controls.foreground else "content"
+        return MatchSettings(alpha=controls.alpha, k=controls.ranks, candidates=candidates)
 
     def _checkpoint(self, name: str) -> tuple[SphereMapper | None, str]:
         """A sphere of the menu, or None and what is wrong with it."""
@@ -207,7 +206,9 @@ class Engine:
 
     def _extract(self, picture: Picture, controls: Controls) -> FeatureMap:
         backbone = self.backbone(controls)
-        return backbone(_load(picture), resolution=resolutions(backbone.source.patch)[controls.preset])
+        spec = find(controls.backbone)
+        presets = spec.resolutions if spec else resolutions(backbone.source.patch)
+        return backbone(_load(picture), resolution=presets[controls.preset])
 
 
 def best_matches(result: MatchResult) -> np.ndarray:

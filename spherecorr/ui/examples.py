@@ -11,13 +11,27 @@ from spherecorr.ui.session import Point
 
 @dataclass(frozen=True)
 class Example:
-    """One pair: picture paths, and the source points that are set when it opens."""
+    """One annotated pair.
+
+    Attributes:
+        id: its name in `examples.json`.
+        title: for the menu.
+        source: path of the picture with the points.
+        target: path of the other picture.
+        points: of the source, set when the example opens.
+        source_keypoints: name -> (x, y) in original pixels.
+        target_keypoints: name -> (x, y) in original pixels, None where the target hides it.
+        target_box: (x0, y0, x1, y1) of the object in the target; None where it is not known.
+    """
 
     id: str
     title: str
     source: Path
     target: Path
     points: tuple[Point, ...]
+    source_keypoints: dict[str, Point | None]
+    target_keypoints: dict[str, Point | None]
+    target_box: tuple[float, float, float, float] | None
 
 
 def read_examples(folder: Path) -> dict[str, Example]:
@@ -27,8 +41,18 @@ def read_examples(folder: Path) -> dict[str, Example]:
         return {}
     examples = {}
     for entry in json.loads(listing.read_text()):
-        by_name = {keypoint["name"]: keypoint["source"] for keypoint in entry["keypoints"]}
-        points = tuple(tuple(by_name[name]) for name in entry["show"])
-        paths = folder / entry["source"], folder / entry["target"]
-        examples[entry["id"]] = Example(entry["id"], entry["title"], *paths, points)
+        source, target = (
+            {keypoint["name"]: keypoint[side] and tuple(keypoint[side]) for keypoint in entry["keypoints"]}
+            for side in ("source", "target")
+        )
+        examples[entry["id"]] = Example(
+            entry["id"],
+            entry["title"],
+            folder / entry["source"],
+            folder / entry["target"],
+            tuple(source[name] for name in entry["show"]),
+            source,
+            target,
+            tuple(entry["target_box"]) if "target_box" in entry else None,
+        )
     return examples
