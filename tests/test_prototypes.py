@@ -6,8 +6,39 @@ from torch.nn.functional import normalize
 
 from spherecorr.sphere.losses import reconstruction_loss
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.sphere.prototypes import Prototypes, authors_prototypes
+from spherecorr.sphere.prototypes import Prototypes
 from spherecorr.sphere.settings import SphereSettings
+
+PARTS = ("weight", "bias")
+
+
+def authors_prototypes(state: dict[str, torch.Tensor]) -> Prototypes:
+    """Prototypes with the weights of the paper's public code, whose answers they give.
+
+    The category's value vector leaves the authors' attention through its output projection alone: column c of
+    `W_o W_v`, plus the projection's bias, is the embedding of category c. Queries, keys and the norm before them do not
+    change the answer.
+
+    Args:
+        state: a state dict with the keys `prototypes.*`; its two blocks are one.
+    """
+    block = {
+        key.removeprefix("prototypes.blocks.0."): value.float()
+        for key, value in state.items()
+        if key.startswith("prototypes.blocks.0.")
+    }
+    embedding = block["attn.proj.weight"] @ block["attn.v.weight"] + block["attn.proj.bias"][:, None]
+    dim, categories = embedding.shape
+    own = {"0": "norm2", "1": "mlp.fc1", "3": "mlp.fc2"}
+    prototypes = Prototypes(dim, categories)
+    prototypes.load_state_dict(
+        {
+            "category.weight": embedding.T,
+            **{f"embed.{part}": state[f"prototypes.proj.{part}"] for part in PARTS},
+            **{f"mlp.{index}.{part}": block[f"{name}.{part}"] for index, name in own.items() for part in PARTS},
+        }
+    )
+    return prototypes
 
 
 class Attention(nn.Module):
