@@ -62,7 +62,7 @@ def test_programs_get_pca_pictures(client, tiny_app):
         ({"alpha": 1.2}, "must lie between 0 and 1"),
         ({"k": 0}, "whole number from 1 to 100"),
         ({"backbone": "other"}, "Unknown backbone 'other'"),
-        ({"backbone": "dinov2-s"}, "hf download"),
+        ({"backbone": "dinov2-s"}, "spherecorr download"),
         ({"sphere": "other"}, "Unknown sphere"),
         ({"resolution": "huge"}, "Resolution is"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -42,30 +43,28 @@ def as_records(example: dict, images: dict) -> PairRecord:
     return PairRecord(example["id"], *ends)
 
 
-@pytest.mark.parametrize("foreground", [True, False])
-@pytest.mark.parametrize("alpha", [0.0, 0.35, 1.0])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["id"])
-def test_all_ways_find_the_same_points(models, engine, example, alpha, foreground):
+def test_all_ways_find_the_same_points(models, engine, example):
     backbone, sphere = models
     images = {side: backbone(FOLDER / example[side], resolution=448) for side in ("source", "target")}
+    pictures = [engine.open(FOLDER / example[side]) for side in ("source", "target")]
     pair = as_records(example, images)
     names = [name for name, point in pair.source.keypoints.items() if point]
     points = [pair.source.keypoints[name] for name in names]
-    settings = MatchSettings(alpha, candidates="foreground" if foreground else "content")
-
-    by_package = sc.match(*images.values(), points, sphere=sphere, settings=settings)
-    pictures = [engine.open(FOLDER / example[side]) for side in ("source", "target")]
-    by_app = engine.match(*pictures, points, Controls("mini", "mini", foreground=foreground, alpha=alpha))
-    np.testing.assert_array_equal(by_app.fused.xy, by_package.fused.xy)
-
-    prepared = {side: prepare(images[side], sphere, settings) for side in images}
-    features = {f"example/{side}": image.features for side, image in prepared.items()}
-    spheres = {f"example/{side}": image.sphere for side, image in prepared.items()}
-    objects = {f"example/{side}": image.object_cells for side, image in prepared.items()} if foreground else None
-    table = score_pairs([pair], features, spheres, [alpha], settings=settings, objects=objects)
     truth = np.array([pair.target.keypoints[name] or (np.nan, np.nan) for name in names])
-    error = np.linalg.norm(by_package.fused.xy[:, 0] - truth, axis=1)
-    np.testing.assert_allclose(table.error[0], error, atol=1e-9)  # pixels; NaN where the target hides the keypoint
+    for alpha, foreground in product((0.0, 0.35, 1.0), (True, False)):
+        settings = MatchSettings(alpha, candidates="foreground" if foreground else "content")
+        by_package = sc.match(*images.values(), points, sphere=sphere, settings=settings)
+        by_app = engine.match(*pictures, points, Controls("mini", "mini", foreground=foreground, alpha=alpha))
+        np.testing.assert_array_equal(by_app.fused.xy, by_package.fused.xy)
+
+        prepared = {f"example/{side}": prepare(images[side], sphere, settings) for side in images}
+        features = {name: image.features for name, image in prepared.items()}
+        spheres = {name: image.sphere for name, image in prepared.items()}
+        objects = {name: image.object_cells for name, image in prepared.items()} if foreground else None
+        table = score_pairs([pair], features, spheres, [alpha], settings=settings, objects=objects)
+        error = np.linalg.norm(by_package.fused.xy[:, 0] - truth, axis=1)
+        np.testing.assert_allclose(table.error[0], error, atol=1e-9)  # pixels; NaN where the target hides the keypoint
 
 
 def test_a_soft_window_is_the_same_for_package_and_evaluation(models):

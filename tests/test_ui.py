@@ -257,13 +257,13 @@ def test_a_backbone_without_weights_says_how_to_get_them_and_the_page_stays_aliv
     assert COMPUTING in app.draw(session, absent).status
     app.handlers.settle(session, *values(absent))
     page = app.draw(session, absent)
-    assert "hf download timm/vit_small_patch14_dinov2" in page.status
+    assert "spherecorr download dinov2-s" in page.status
     assert skipped(page.needs)  # it is not tried again and again
-    assert "hf download" in app.drawing.plot(session, *values(absent))["message"]
+    assert "spherecorr download" in app.drawing.plot(session, *values(absent))["message"]
     assert app.drawing.pictures(session, *values(absent))[:4] == [None] * 4
     assert skipped(app.handlers.recommended_alpha(*values(absent)))
     app.click(session, absent, 400, 300)
-    assert "hf download" in app.draw(session, absent).status
+    assert "spherecorr download" in app.draw(session, absent).status
     assert app.draw(session, controls).table.count("<tr") == 4
 
 

@@ -77,13 +77,13 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                     with gr.Tab("Matches"):
                         table = gr.HTML(elem_id="table")
                     small = partial(still, format="png")
-                    with gr.Tab("PCA of features"), gr.Row(elem_classes="sc-pictures"):
+                    with gr.Tab("PCA"), gr.Row(elem_classes="sc-pictures"):
                         pca = [small(label=f"Joint PCA · {role}") for role in ("source", "target")]
                     with gr.Tab("Sphere maps"), gr.Row(elem_classes="sc-pictures"):
                         maps = [
                             small(label=f"x y z as colour · {role}", min_width=140) for role in ("source", "target")
                         ]
-                    with gr.Tab("KAP explained") as kap_tab:
+                    with gr.Tab("KAP") as kap_tab:
                         explained = gr.HTML()
                         kap = gr.Plot(show_label=False, elem_id="kap")
 
