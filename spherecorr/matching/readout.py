@@ -58,7 +58,9 @@ def best_points(rows: Tensor, framing: Framing, settings: MatchSettings, best: n
 
 def best_cells(rows: Tensor) -> np.ndarray:
     """The cell (col, row) `[N, 2]` of each row's highest similarity, the first of equal ones."""
-    index = rows.flatten(1).argmax(dim=1).cpu().numpy()
+    flat = rows.flatten(1)
+    # On a CPU numpy's argmax takes a quarter of torch's time.
+    index = flat.numpy().argmax(axis=1) if flat.device.type == "cpu" else flat.argmax(dim=1).cpu().numpy()
     return np.stack([index % rows.shape[2], index // rows.shape[2]], axis=-1)
 
 

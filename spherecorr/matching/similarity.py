@@ -81,7 +81,8 @@ class PairSimilarity:
         ends: dict[float, Tensor] = {0: raw, 1: surface}
         rows = [ends[alpha] if alpha in ends else (1 - alpha) * raw + alpha * surface for alpha in alphas]
         columns, lines = self.target.framing.grid
-        return torch.stack(rows)[:, back].unflatten(-1, (lines, columns))
+        stacked = torch.stack(rows)
+        return (stacked if back is None else stacked[:, back]).unflatten(-1, (lines, columns))
 
     def _by_features(self, cells: Sequence[np.ndarray]) -> Tensor:
         target = self.target.features.unit
@@ -103,18 +104,18 @@ class PairSimilarity:
         return SURFACES[self.target.sphere.surface].similarity(queries, points)
 
 
-def _distinct(cells: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Each source's cells once, and where each of the given ones is among them.
+def _distinct(cells: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Each source's cells once, and where each of the given ones is among them; None where all differ.
 
     Points of one cell have one row then, to the last bit; else rounding would rank them at random.
     """
-    distinct, back, count = [], [], 0
-    for own in cells:
-        found, places = np.unique(np.asarray(own).reshape(-1, 2), axis=0, return_inverse=True)
-        distinct.append(found)
-        back.append(places.reshape(-1) + count)
-        count += len(found)
-    return distinct, np.concatenate(back)
+    own = [np.asarray(part).reshape(-1, 2) for part in cells]
+    found = [np.unique(part, axis=0, return_inverse=True) for part in own]
+    if all(len(distinct) == len(part) for (distinct, _), part in zip(found, own, strict=True)):
+        return own, None
+    starts = np.cumsum([0, *(len(distinct) for distinct, _ in found[:-1])])
+    back = [places.reshape(-1) + start for (_, places), start in zip(found, starts, strict=True)]
+    return [distinct for distinct, _ in found], np.concatenate(back)
 
 
 def check_comparable(source: FeatureMap, target: FeatureMap) -> None:
