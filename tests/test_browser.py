@@ -53,6 +53,7 @@ def page(browser, address):
         lambda request: None if request.url.startswith((address, "data:", "blob:")) else troubles.append(request.url),
     )
     page.goto(address)
+    page.wait_for_selector(".sc-sphere[data-traces]", timeout=60_000)
     wait_for_rows(page, 2)
     yield page
     page.close()
@@ -109,7 +110,6 @@ def test_the_page_opens_with_the_alpha_that_the_sphere_recommends(page):
 
 
 def test_a_click_gives_a_marker_there_and_matches_on_all_targets_and_on_the_sphere(page):
-    page.wait_for_selector(".sc-sphere[data-traces]", timeout=60_000)
     traces = page.locator(".sc-sphere").get_attribute("data-traces")
     eye = page.evaluate(EYE)
     before = {pane: page.locator(f"{pane} img").get_attribute("src") for pane in TARGETS}
