@@ -17,9 +17,12 @@ from spherecorr.data.identity import file_digests, records_digest
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
 from spherecorr.evaluation.evaluate import evaluate
 from spherecorr.evaluation.inputs import EvaluationError
+from spherecorr.evaluation.viewpoint import evaluate_viewpoints
 from spherecorr.extraction import extract
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.matching.settings import MatchSettings
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store import FeatureStore
 from spherecorr.store_settings import StoreError, StoreSettings
 
@@ -115,6 +118,14 @@ def test_swapped_stores_of_equal_ids_are_refused(tmp_path, backbone):
         evaluate([pair], stores[1], resamples=0)
     with pytest.raises(StoreError, match=message):
         extract(folders[0], backbone, settings, tmp_path / "store1")
+
+
+def test_viewpoints_are_not_read_from_another_datasets_store(tmp_path, backbone):
+    one, other = (pictures(tmp_path / name, seed) for seed, name in enumerate(("one", "other")))
+    store = extract(other, backbone, StoreSettings(backbone.source, 64), tmp_path / "store")
+    mapper = SphereMapper(SphereSettings(32, source=backbone.source)).eval()
+    with pytest.raises(StoreError, match=r"made with another picture of 'car/a' than '.*one/a\.png'"):
+        evaluate_viewpoints(one, store, mapper)
 
 
 def test_other_masks_make_another_store_of_training_labels(tmp_path, backbone):

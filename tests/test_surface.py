@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from spherecorr.sphere.surface import SURFACES, Plane, Sphere, surface_of
+from spherecorr.features import FeatureMap
+from spherecorr.geometry import resize_to_fit
+from spherecorr.identity import FeatureSource
+from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.settings import SphereSettings
+from spherecorr.sphere.surface import SURFACES, Plane, Sphere
 
 
 @pytest.fixture(params=SURFACES)
@@ -85,6 +90,11 @@ def test_colours_are_colours_and_tell_points_apart(surface):
     assert len({tuple(colour) for colour in colours.tolist()}) == 54
 
 
-def test_points_tell_their_surface():
-    for surface in SURFACES.values():
-        assert surface_of(some(surface).T) is surface
+def test_a_map_names_the_surface_that_its_mapper_sends_it_to():
+    """Matching and colours go by this name."""
+    torch.manual_seed(0)
+    framing, source = resize_to_fit((40, 30), 40, 10), FeatureSource("random", 8, 10, 0)
+    features = FeatureMap(torch.randn(8, 3, 4), framing, source)
+    for name, surface in SURFACES.items():
+        found = SphereMapper(SphereSettings(8, width=8, surface=name)).sphere_map(features)
+        assert found.surface == name and found.points.shape == (surface.dim, 3, 4)

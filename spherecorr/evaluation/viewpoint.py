@@ -15,6 +15,7 @@ from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import mask_to_cells
 from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.store import FeatureStore
 
 NEAR = 30.0
 """Degrees within which a viewpoint counts as found."""
@@ -92,7 +93,10 @@ def evaluate_viewpoints(
     Raises:
         DatasetError: features missing for an image, a broken mask, or see `viewpoint_report`.
         SphereMismatchError: a mapper of another backbone.
+        StoreError: a store that was made of other pictures.
     """
+    if isinstance(features, FeatureStore):
+        features.check(images)
 
     def directed(image: ImageRecord) -> tuple[ImageRecord, np.ndarray]:
         if image.id not in features:

@@ -129,11 +129,6 @@ class Plane:
 SURFACES: dict[SurfaceName, Surface] = {"sphere": Sphere(), "plane": Plane()}
 
 
-def surface_of(points: Tensor) -> Surface:
-    """The surface on which points `[dim, ...]` lie, by their coordinates."""
-    return next(surface for surface in SURFACES.values() if surface.dim == len(points))
-
-
 def turn(first: Tensor, second: Tensor) -> Tensor:
     """Determinant of two vectors `[..., 2]`: of unit vectors, the sine of the angle from the first to the second."""
     return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.features import SphereMap
-from spherecorr.sphere.surface import surface_of
+from spherecorr.sphere.surface import SURFACES
 from spherecorr.views.pca import paint_cells
 
 
@@ -19,5 +19,5 @@ def sphere_picture(sphere: SphereMap, foreground: np.ndarray | None, size: tuple
         size: (width, height) of the picture.
     """
     points = sphere.points.float().cpu()
-    colours = surface_of(points).colours(points.permute(1, 2, 0)).numpy()
+    colours = SURFACES[sphere.surface].colours(points.permute(1, 2, 0)).numpy()
     return paint_cells(np.clip(colours, 0, 1), sphere.framing, foreground, size)
