@@ -19,7 +19,7 @@ PAPER_BATCH = 64
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has none of the last four."""
+    """Weights of the losses; the defaults are the paper's, which has none of the last five."""
 
     reconstruction: float = 1.0
     viewpoint: float = 0.1
@@ -29,6 +29,7 @@ class LossWeights:
     background: float = 0.0
     visibility: float = 0.0
     equivariance: float = 0.0
+    foreground: float = 0.0
 
     def __post_init__(self):
         weights = asdict(self).values()
