@@ -1,8 +1,8 @@
 """Fresh crops cut on a GPU: pictures, masks and directions lie in its memory, and every step sees other cuts of them.
 
-`spherecorr.training.batches.LiveCrops` cuts on the processor, some tens a second; this cuts thousands. It draws more widely,
-too: windows of several shapes, from a part of the object to a picture smaller than the window, other backgrounds behind
-renders, changed colours, mirror images.
+`spherecorr.training.batches.LiveCrops` cuts on the processor, some tens a second; this cuts thousands. It draws more
+widely, too: windows of several shapes, from a part of the object to a picture smaller than the window, other
+backgrounds behind renders, changed colours, mirror images.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REPLACED = 0.7  # share of the renders that get another background
 
 
 def load(record: ImageRecord, templates: dict[str, Templates] | None = None) -> tuple[np.ndarray, ...]:
-    """A picture at the top left of a square: uint8 `[S, S, 3]`, mask `[S, S]`, directions int8 `[S/2, S/2, 3]`, size."""
+    """A picture at the top left of a square: uint8 `[S, S, 3]`, mask, directions int8 `[S/2, S/2, 3]`, size."""
     picture, mask = np.asarray(record.load_picture()), main_parts(record.load_mask())
     directions = np.zeros((*mask.shape, 3), np.float32)
     if record.surface is not None:

@@ -3,10 +3,10 @@ r"""What a sphere knows of real photographs: where the camera stood, and what is
     python experiments/photographs.py photo_viewpoints --split test
     python experiments/photographs.py photo_viewpoints --split test --mirrored --sphere data/run/last
 
-The azimuth is read off the sphere map, the direction of the mean over the cells that the sphere itself takes for the object's;
-the sphere must know true axes (+x front, +y left). IoU is that of these cells with those that the mask covers by more than
-half. `--mirrored` shows mirror images. Photographs are those of a split in `photo_split.csv`. Prints a Markdown table and, last,
-a line of JSON.
+The azimuth is read off the sphere map, the direction of the mean over the cells that the sphere itself takes for the
+object's; the sphere must know true axes (+x front, +y left). IoU is that of these cells with those that the mask covers
+by more than half. `--mirrored` shows mirror images. Photographs are those of a split in `photo_split.csv`. Prints a
+Markdown table and, last, a line of JSON.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@ r"""Train `mini`'s sphere on a GPU, on renders and photographs; the shipped one,
     python experiments/train_mini.py OUT --renders shapes --renders solids --photographs photo_viewpoints \
         --masked photos --eth80 eth80 --split experiments/photo_split.csv --steps 16000
 
-Photographs of `photo_split.csv` count where it says trn, ETH-80 but for every third instance of each category from the first,
-and of `--masked` (photographs in folders by category, masks in `masks`) what is no photograph of the split. None of the
-others is seen in any way, not as a background either.
+Photographs of `photo_split.csv` count where it says trn, ETH-80 but for every third instance of each category from the
+first, and of `--masked` (photographs in folders by category, masks in `masks`) what is no photograph of the split. None
+of the others is seen in any way, not as a background either.
 
-`--rows` trains several spheres in turn, each with one change; see `ROWS`. With `--part i/n` only every n-th of them, so that n
-processes share a GPU.
+`--rows` trains several spheres in turn, each with one change; see `ROWS`. With `--part i/n` only every n-th of them, so
+that n processes share a GPU.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def label_directions(mask: np.ndarray, azimuth: float, templates: Templates) -> 
 
 
 def main_parts(mask: np.ndarray) -> np.ndarray:
-    """A mask `[h, w]` without specks: parts below a twentieth of the largest are left out, which a model's masks have."""
+    """A mask `[h, w]` without the specks of a model's masks: parts below a twentieth of the largest are left out."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count < 3:
         return mask

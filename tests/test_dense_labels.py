@@ -1,7 +1,5 @@
 """Directions of photographs from renders, on balls and boxes whose directions are plain to see."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,8 +66,7 @@ def test_a_mirror_image_sees_the_other_side(tmp_path):
 def test_where_renders_do_not_agree_nothing_is_said(tmp_path):
     records = renders(tmp_path)[:6]  # from 0 and 5 degrees
     assert 2 * len(records) == TAKEN
-    wrong = [rendered(tmp_path / "..", azimuth, 12) for azimuth in ()]
-    templates = make_templates(records + wrong)["ball"]
+    templates = make_templates(records)["ball"]
     templates.directions[::2] *= -1  # half of them say the opposite
     assert not label_directions(ball(0)[0], 0, templates).any()
 
@@ -115,6 +112,6 @@ def test_the_folder_that_is_written_is_a_dataset(folders, capsys):
     surface = first.load_surface()
     known = np.linalg.norm(surface, axis=-1) > 0.5
     assert surface[known][:, 1].mean() > 0.3  # a car seen from its left shows its left
-    assert json.dumps(first.id) == json.dumps(Folder(photographs).images("all")[0].id)
+    assert first.id == Folder(photographs).images("all")[0].id
     with pytest.raises(SpherecorrError, match="is there already; name another folder"):
         add_directions(photographs, [shown], out)

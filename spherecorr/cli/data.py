@@ -1,4 +1,4 @@
-"""The commands that look at datasets: counting one, writing its pairs, making masks or directions for it."""
+"""The commands that look at datasets: counting one, writing its pairs, making masks for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spherecorr.cli.base import (
     print_left_out,
     show_progress,
 )
+from spherecorr.cli.directions import register_directions
 
 COLUMNS = ("split", "images", "pairs", "keypoints", "masks")
 
@@ -142,35 +143,3 @@ def run_masks(options: argparse.Namespace) -> None:
         f"wrote {options.out}: {counts['detection']:,} masks detected, {counts['own']:,} the dataset's own, "
         f"{counts['none']:,} images without a mask"
     )
-
-
-def register_directions(actions) -> None:
-    """Options of `spherecorr data directions`."""
-    parser = add_command(
-        actions,
-        "directions",
-        run_directions,
-        "Give photographs that have a viewpoint and a mask the direction of the surface under each pixel.\n"
-        "Renders of the same category, seen from about the same side and with a like silhouette, say which directions\n"
-        "lie where; their mean counts where they agree. The photographs are copied, so that OUT is a dataset 'folder'\n"
-        "from which training's surface loss learns.",
-        "spherecorr data directions photographs --renders data/renders --out data/photographs-directions",
-    )
-    parser.add_argument("photographs", type=Path, help="folder with viewpoints.csv, pictures and masks")
-    parser.add_argument(
-        "--renders",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="FOLDER",
-        help="renders of `spherecorr render --split trn`, repeated for more of them",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write, new or empty")
-
-
-def run_directions(options: argparse.Namespace) -> None:
-    """Write the folder, and say how many photographs got directions."""
-    from spherecorr.pipelines.dense import add_directions
-
-    count, labelled = add_directions(options.photographs, options.renders, options.out, progress=show_progress)
-    print(f"wrote {options.out}: {count:,} photographs, {labelled:,} of them with directions")
