@@ -21,7 +21,7 @@ from spherecorr.crops import SEEN
 from spherecorr.data.records import ImageRecord
 from spherecorr.dense_labels import Templates, label_directions, main_parts
 from spherecorr.sphere.mapper import grid_positions
-from spherecorr.training.annotations import Annotations, read_annotations
+from spherecorr.training.annotations import read_annotations
 from spherecorr.training.batches import FOREGROUND, Batch
 from spherecorr.training.fit import Trainer
 from spherecorr.training.objectives import StepState
@@ -58,43 +58,52 @@ def load(record: ImageRecord, templates: dict[str, Templates] | None = None) -> 
     return *square, coarse, np.array([width, height])
 
 
-class DeviceCrops:
-    """See `TrainingCrops`.
+class Pictures:
+    """Pictures on a device, with their masks and directions, at the top left of squares.
 
     Args:
         records: with masks.
-        repeats: how often each has its turn in an epoch.
-        extract: pixels `[B, 3, height, width]` in 0..1 -> features `[B, D, rows, columns]`.
-        feature_dim: D.
-        backgrounds: uint8 `[K, S, S, 3]`, for renders.
-        templates: see `dense_labels`; None leaves photographs without directions.
+        templates: for the directions of photographs, see `dense_labels`.
         processes: that load.
-        device: of everything.
+        device: where they lie.
     """
 
-    has_surface, has_warp = True, False
-
-    def __init__(
-        self,
-        records: Sequence[ImageRecord],
-        repeats: Sequence[int],
-        extract: Callable[[Tensor], Tensor],
-        feature_dim: int,
-        backgrounds: np.ndarray,
-        templates: dict[str, Templates] | None = None,
-        processes: int = 2,
-        device: str = "cuda",
-    ):
+    def __init__(self, records: Sequence[ImageRecord], templates: dict[str, Templates], processes: int, device: str):
         with ProcessPoolExecutor(processes) as pool:
             loaded = list(pool.map(partial(load, templates=templates), records, chunksize=16))
         pictures, masks, directions, sizes = (torch.from_numpy(np.stack(c)) for c in zip(*loaded, strict=True))
         self.pictures, self.masks, self.directions = (v.to(device) for v in (pictures, masks, directions))
         self.sizes, self.boxes = sizes.to(device).float(), _boxes(masks).to(device)
         self.rendered = torch.tensor([r.surface is not None for r in records], device=device)
-        self.backgrounds = torch.from_numpy(backgrounds).to(device)
-        self.known: Annotations = read_annotations(records)
-        self.places = torch.tensor([i for i, times in enumerate(repeats) for _ in range(times)])
-        self.extract, self.feature_dim, self.device = extract, feature_dim, device
+        self.known = read_annotations(records)
+
+
+class DeviceCrops:
+    """See `TrainingCrops`.
+
+    Args:
+        shown: the pictures.
+        places: int `[M]`, which of them have their turn in an epoch; one may stand there several times.
+        extract: pixels `[B, 3, height, width]` in 0..1 -> features `[B, D, rows, columns]`.
+        feature_dim: D.
+        backgrounds: uint8 `[K, S, S, 3]`, for renders.
+        dense: photographs have directions.
+    """
+
+    has_surface, has_warp = True, False
+
+    def __init__(
+        self,
+        shown: Pictures,
+        places: Tensor,
+        extract: Callable[[Tensor], Tensor],
+        feature_dim: int,
+        backgrounds: Tensor,
+        dense: bool = True,
+    ):
+        self.shown, self.places, self.dense = shown, places, dense
+        self.extract, self.feature_dim, self.backgrounds = extract, feature_dim, backgrounds
+        self.device, self.known = shown.masks.device, shown.known
         self.categories, self.grid = self.known.categories, GRIDS[0]
 
     def __len__(self) -> int:
@@ -102,7 +111,7 @@ class DeviceCrops:
 
     def has_foreground(self) -> bool:
         """See `TrainingCrops`."""
-        return bool(self.masks.any())
+        return bool(self.shown.masks.any())
 
     def batch(self, images: Tensor, seeds: Tensor) -> Batch:
         """See `TrainingCrops`; all crops of a batch have one grid, which `grid` says."""
@@ -116,12 +125,12 @@ class DeviceCrops:
         points = affine_grid(window, (len(place), 1, rows * PATCH, columns * PATCH), align_corners=False)
         pixels = grid_sample(pixels, points, padding_mode="zeros", align_corners=False)
         mask = grid_sample(mask, points, align_corners=False)
-        content = (points + 1) * SIDE / 2 < self.sizes[place][:, None, None]
+        content = (points + 1) * SIDE / 2 < self.shown.sizes[place][:, None, None]
         inside = ((points > -1) & content).all(dim=-1)[:, None]
         fill = torch.rand(len(place), 3, 1, 1, generator=generator, device=self.device)
         dark = torch.rand(len(place), 1, 1, 1, generator=generator, device=self.device) < 0.6
         pixels = torch.where(inside, recolour(pixels, generator), torch.where(dark, 0.0, fill))
-        with torch.no_grad(), torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             features = self.extract(pixels)
         coverage = avg_pool2d(mask * inside, PATCH)
         labels = self._directions(place, points, mask * inside, coverage, mirrored)
@@ -138,15 +147,15 @@ class DeviceCrops:
             return low + (high - low) * drawn
 
         aspect = torch.tensor([self.grid[0] / self.grid[1], 1.0], device=self.device)
-        left_top, right_bottom = self.boxes[place].split(2, dim=1)
+        left_top, right_bottom = self.shown.boxes[place].split(2, dim=1)
         size, centre = right_bottom - left_top, (left_top + right_bottom) / 2
-        whole = (self.sizes[place] / aspect).max(dim=1).values * uniform(0.85, 1.1)
+        whole = (self.shown.sizes[place] / aspect).max(dim=1).values * uniform(0.85, 1.1)
         near = (size / aspect).max(dim=1).values / uniform(0.4, 1.15)
         tight = uniform(0, 1) < 0.5
         height = torch.where(tight, torch.minimum(near, 1.2 * whole), whole)[:, None].clamp(min=4 * PATCH)
         extent = height * aspect
         middle = torch.where(tight[:, None], centre + uniform(-0.25, 0.25, 2) * torch.maximum(size, 0.3 * extent),
-                             self.sizes[place] / 2 + uniform(-0.05, 0.05, 2) * extent)  # fmt: skip
+                             self.shown.sizes[place] / 2 + uniform(-0.05, 0.05, 2) * extent)  # fmt: skip
         mirrored = uniform(0, 1) < 0.5
         scale, shift = extent / SIDE, middle / SIDE * 2 - 1
         window = torch.zeros(len(place), 2, 3, device=self.device)
@@ -156,21 +165,23 @@ class DeviceCrops:
 
     def _pictures(self, place: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The squares `[B, 3, S, S]` in 0..1, renders in front of other backgrounds, and their masks `[B, 1, S, S]`."""
-        pictures, mask = self.pictures[place], self.masks[place][..., None].bool()
+        pictures, mask = self.shown.pictures[place], self.shown.masks[place][..., None].bool()
         drawn = torch.rand(len(place), generator=generator, device=self.device)
         other = torch.randint(len(self.backgrounds), (len(place),), generator=generator, device=self.device)
-        replace = (drawn < REPLACED) & self.rendered[place]
+        replace = (drawn < REPLACED) & self.shown.rendered[place]
         pictures = torch.where(replace[:, None, None, None] & ~mask, self.backgrounds[other], pictures)
         return pictures.movedim(-1, 1).float() / 255, mask.movedim(-1, 1).float()
 
     def _directions(self, place: Tensor, points: Tensor, mask: Tensor, coverage: Tensor, mirrored: Tensor) -> Tensor:
         """`[B, 3, rows, columns]`, 0 where the surface is not known."""
         stride = points[:, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
-        directions = self.directions[place].movedim(-1, 1).float() / 127
+        directions = self.shown.directions[place].movedim(-1, 1).float() / 127
         sampled = grid_sample(directions, stride, mode="nearest", align_corners=False)
         mean = avg_pool2d(sampled, PATCH // COARSE)
         mean[:, 1] = torch.where(mirrored[:, None, None], -mean[:, 1], mean[:, 1])
         known = (coverage >= SEEN) & (mean.norm(dim=1, keepdim=True) > 1e-3)
+        if not self.dense:
+            known = known & self.shown.rendered[place][:, None, None, None]
         return normalize(mean, dim=1) * known
 
     def _labelled(

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from device_crops import SIDE, DeviceCrops, DeviceTrainer
+from device_crops import SIDE, DeviceCrops, DeviceTrainer, Pictures
 from torch import Tensor
 
 from spherecorr.backbones import load_backbone
@@ -82,22 +82,25 @@ class Data:
         self.split = dict(line.split(",") for line in options.split.read_text().split()[1:])
         renders = {folder: SPair71k(folder).images("trn") for folder in options.renders + options.earlier}
         self.renders = [record for folder in options.renders for record in renders[folder]]
-        solids = [record for folder in options.solids for record in SPair71k(folder).images("trn")]
         self.earlier = [record for folder in options.earlier for record in renders[folder]]
-        self.solids = solids
+        self.solids = [record for folder in options.solids for record in SPair71k(folder).images("trn")]
         self.photographs = self._photographs() + _eth80_training(options.eth80)
         self.masked = self._masked()
+        kinds: dict[str, list[ImageRecord]] = {}
+        for record in self.renders + self.solids:
+            kinds.setdefault(record.category, []).append(record)
         with ProcessPoolExecutor(options.processes, multiprocessing.get_context("fork")) as pool:
-            by_category: dict[str, list[ImageRecord]] = {}
-            for record in self.renders + self.solids:
-                by_category.setdefault(record.category, []).append(record)
-            found = pool.map(make_templates, (records[:TEMPLATES] for records in by_category.values()))
-            self.templates: dict[str, Templates] = {name: made for part in found for name, made in part.items()}
-            paths = self._background_files()
-            work = partial(_background, paths, self.options.masked)
-            self.backgrounds = np.stack(list(pool.map(work, range(BACKGROUNDS), chunksize=16)))
-            self.uncut = np.stack(list(pool.map(partial(work, cut_out=False), range(BACKGROUNDS), chunksize=16)))
-        self.crops: dict[tuple, DeviceCrops] = {}
+            parts = pool.map(make_templates, (records[:TEMPLATES] for records in kinds.values()))
+            templates: dict[str, Templates] = {name: made for part in parts for name, made in part.items()}
+            work = partial(_background, self._background_files(), options.masked)
+            cut, uncut = (
+                np.stack(list(pool.map(partial(work, cut_out=flag), range(BACKGROUNDS), chunksize=16)))
+                for flag in (True, False)
+            )
+        self.parts = [self.renders, self.earlier, self.solids, self.photographs, self.masked]
+        records = [record for part in self.parts for record in part]
+        self.pictures = Pictures(records, templates, options.processes, options.device)
+        self.backgrounds, self.uncut = (torch.from_numpy(part).to(options.device) for part in (cut, uncut))
 
     def _photographs(self) -> list[ImageRecord]:
         root = self.options.photographs
@@ -129,19 +132,20 @@ class Data:
 
     def open(self, layers: tuple[int, ...], change: dict) -> DeviceCrops:
         """Crops for a row."""
-        photographs, dense = change.get("photographs", True), change.get("dense", True)
-        shapes = self.earlier if change.get("renders") == "earlier" else self.renders
-        parts = [(shapes, 1), (self.solids, 1)]
-        parts += [(self.photographs, self.options.repeats)] if photographs else []
-        parts += [(self.masked, self.options.repeats)] if change.get("masked", True) else []
-        records = [record for part, _ in parts for record in part]
-        repeats = [times for part, times in parts for _ in part]
+        earlier = change.get("renders") == "earlier"
+        times = [
+            0 if earlier else 1,
+            1 if earlier or not self.options.rows else 0,
+            1,
+            self.options.repeats * change.get("photographs", True),
+            self.options.repeats * change.get("masked", True),
+        ]
+        turns = [count for part, count in zip(self.parts, times, strict=True) for _ in part]
+        places = torch.arange(len(turns)).repeat_interleave(torch.tensor(turns))
         extract = several_layers(layers, self.options.device)
         backgrounds = self.backgrounds if change.get("cut_out", True) else self.uncut
-        templates = self.templates if dense else None
-        dim = 192 * len(layers)
         return DeviceCrops(
-            records, repeats, extract, dim, backgrounds, templates, self.options.processes, self.options.device
+            self.pictures, places, extract, 192 * len(layers), backgrounds, dense=change.get("dense", True)
         )
 
 
