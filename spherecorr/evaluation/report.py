@@ -172,6 +172,11 @@ class Report:
             + ("" if said["soft window"] is None else f", refined over {said['soft window']} cells each way"),
         ]
         lines += [f"limited to {said['limit']}"] if "limit" in said else []
+        if "symmetry unknown" in said:
+            lines.append(
+                f"symmetric keypoints are not known, so nothing is counted that needs them: "
+                f"{', '.join(said['symmetry unknown'])}"
+            )
         if "left out" in said:
             lines.append(f"left out: {said['left out']['count']:,}; the first: {said['left out']['first']}")
         return "\n".join([*lines, *NOTES])

@@ -14,7 +14,7 @@ from spherecorr.backbones import Backbone
 from spherecorr.data.check import check_image
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import ImageRecord
-from spherecorr.data.symmetry import read_symmetry
+from spherecorr.data.symmetry import known_symmetry, read_symmetry
 from spherecorr.evaluation.evaluate import choose_alphas, evaluate
 from spherecorr.evaluation.inputs import EvaluationError, read_pairs, spread
 from spherecorr.evaluation.report import Report
@@ -75,7 +75,8 @@ def evaluate_matches(
         alpha: shares of the sphere, see `evaluation.evaluate`.
         matching: how to match; `alpha` counts instead of its own.
         settings: how to score.
-        symmetry: file that says which keypoints are symmetric, see `data.symmetry.read_symmetry`.
+        symmetry: file that says which keypoints are symmetric, see `data.symmetry.read_symmetry`; it counts instead of
+            what the reader or the names say.
         limit: only so many pairs, evenly spread over the list.
         overwrite: begin anew where `out` holds other results.
         broken: a list that gets a sentence for everything that cannot be used, instead of an error.
@@ -90,7 +91,7 @@ def evaluate_matches(
         SpherecorrError: see `evaluation.evaluate`; what can be refused is refused before features are computed.
     """
     out, models = Path(out), models or Models()
-    mirrored = read_symmetry(Path(symmetry)) if symmetry else None
+    mirrored = known_symmetry(dataset, read_symmetry(symmetry) if symmetry else None)
     found = read_pairs(dataset, split, broken)
     if not found:
         raise EvaluationError(f"The split {split} has no pairs to evaluate{f': {broken[0]}' if broken else '.'}")
