@@ -50,10 +50,11 @@ ROWS: dict[str, dict] = {
     "no dense labels": {"dense": False},
     "no masks without viewpoint": {"masked": False},
     "backgrounds as they are": {"cut_out": False},
-    "earlier shapes": {"renders": "earlier"},
+    "other renders": {"other": True},
     "the last block alone": {"layers": (7,)},
 }
 BACKGROUNDS = 1500
+TRIAL = 100  # steps
 TEMPLATES = 400  # renders of a category
 
 
@@ -62,11 +63,7 @@ def main() -> None:
     options = _options()
     torch.set_float32_matmul_precision("high")
     data = Data(options)
-    rows = (
-        [row for row, change in ROWS.items() if options.earlier or "renders" not in change]
-        if options.rows
-        else ["base"]
-    )
+    rows = [row for row, change in ROWS.items() if options.other or "other" not in change] if options.rows else ["base"]
     jobs = [(row, seed) for seed in range(options.seeds) for row in rows]
     part, parts = map(int, options.part.split("/"))
     for row, seed in jobs[part::parts]:
@@ -84,9 +81,9 @@ class Data:
     def __init__(self, options: argparse.Namespace):
         self.options = options
         self.split = dict(line.split(",") for line in options.split.read_text().split()[1:])
-        renders = {folder: SPair71k(folder).images("trn") for folder in options.renders + options.earlier}
+        renders = {folder: SPair71k(folder).images("trn") for folder in options.renders + options.other}
         self.renders = [record for folder in options.renders for record in renders[folder]]
-        self.earlier = [record for folder in options.earlier for record in renders[folder]]
+        self.other = [record for folder in options.other for record in renders[folder]]
         self.solids = [record for folder in options.solids for record in SPair71k(folder).images("trn")]
         self.photographs = self._photographs() + _eth80_training(options.eth80)
         self.masked = self._masked()
@@ -101,7 +98,7 @@ class Data:
                 np.stack(list(pool.map(partial(work, cut_out=flag), range(BACKGROUNDS), chunksize=16)))
                 for flag in (True, False)
             )
-        self.parts = [self.renders, self.earlier, self.solids, self.photographs, self.masked]
+        self.parts = [self.renders, self.other, self.solids, self.photographs, self.masked]
         records = [record for part in self.parts for record in part]
         self.pictures = Pictures(records, templates, options.processes, options.device)
         self.backgrounds, self.uncut = (torch.from_numpy(part).to(options.device) for part in (cut, uncut))
@@ -136,10 +133,10 @@ class Data:
 
     def open(self, layers: tuple[int, ...], change: dict) -> DeviceCrops:
         """Crops for a row."""
-        earlier = change.get("renders") == "earlier"
+        other = change.get("other", False)
         times = [
-            0 if earlier else 1,
-            1 if earlier or not self.options.rows else 0,
+            0 if other else 1,
+            1 if other or not self.options.rows else 0,
             1,
             self.options.repeats * change.get("photographs", True),
             self.options.repeats * change.get("masked", True),
@@ -182,12 +179,23 @@ def _train(data: Data, folder: Path, options: argparse.Namespace, change: dict, 
     start = load_sphere(options.start, device="cpu") if options.start else None
     if start is not None:
         settings = replace(settings, sphere=replace(settings.sphere, feature_dim=start.settings.feature_dim))
+    if options.seconds:
+        settings = replace(settings, steps=_steps_in(options.seconds, crops, settings, options.device))
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     mapper = fit(crops, settings, folder / "run", start=start, device=options.device, trainer=DeviceTrainer)
-    about = {"layers": layers, "training": {"steps": options.steps, "batch": options.batch, "seed": seed}}
+    about = {"layers": layers, "training": {"steps": settings.steps, "batch": options.batch, "seed": seed}}
     save_sphere(mapper.half(), folder, metadata=about)
     log.write_text((folder / "run" / "metrics.jsonl").read_text())
+
+
+def _steps_in(seconds: float, crops: DeviceCrops, settings: TrainSettings, device: str) -> int:
+    """How many steps take so long, rounded down to hundreds; a short training tells, the second of two."""
+    for _ in range(2):
+        began = time.perf_counter()
+        fit(crops, replace(settings, steps=TRIAL), device=device, trainer=DeviceTrainer)
+        pace = TRIAL / (time.perf_counter() - began)
+    return max(100, int(seconds * pace) // 100 * 100)
 
 
 def _eth80_training(root: Path) -> list[ImageRecord]:
@@ -215,12 +223,13 @@ def _background(paths: list[Path], root: Path, number: int, cut_out: bool = True
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    for name in ("renders", "solids", "earlier"):
+    for name in ("renders", "solids", "other"):
         parser.add_argument(f"--{name}", type=Path, action="append", default=[])
     for name in ("photographs", "masked", "eth80", "split"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--layers", type=lambda text: tuple(map(int, text.split(","))), default=(3, 5, 7))
+    parser.add_argument("--layers", type=lambda text: tuple(map(int, text.split(","))), default=(7,))
     parser.add_argument("--start")
+    parser.add_argument("--seconds", type=float, help="as many steps as take about so long, instead of --steps")
     parser.add_argument("--rows", action="store_true")
     parser.add_argument("--part", default="0/1")
     parser.add_argument("--device", default="cuda")

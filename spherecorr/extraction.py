@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
-import shutil
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,30 +16,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from spherecorr.backbones import Backbone
 from spherecorr.crops import LABELS, cell_labels, crop_box, read_picture
 from spherecorr.data.identity import file_digests
 from spherecorr.data.records import DatasetError, ImageRecord
-from spherecorr.files import FileError, write_atomic, writing
-from spherecorr.geometry import frame_image
+from spherecorr.files import write_atomic
+from spherecorr.geometry import Framing, frame_image
 from spherecorr.store import (
-    FEATURES,
     INDEX,
     PROGRESS,
-    TAUGHT,
     FeatureStore,
     check_files,
     check_settings,
-    open_array,
+    different_sources,
     partial_folder,
     read_index,
-    read_progress,
     settings_of,
 )
 from spherecorr.store_settings import StoreError, StoreSettings
-
-SAVE_EVERY = 1.0  # seconds; what a killed extraction has to do again
+from spherecorr.store_writing import Unfinished, allocate
 
 
 def extract(
@@ -57,7 +51,8 @@ def extract(
     """Compute the features of every record and store them; an extraction that was stopped is resumed.
 
     Images of one input size share a forward pass, and the next ones are decoded meanwhile. The same records, settings
-    and batch give the same bytes, interrupted or not.
+    and batch give the same bytes, interrupted or not. Where the settings ask for the backbone's parts, images are
+    computed one by one, because each part frames them for itself.
 
     Args:
         records: images, each once; with masks if labels are asked for.
@@ -78,9 +73,9 @@ def extract(
     folder = Path(folder)
     if backbone.source.differs_from(settings.source):
         raise StoreError(f"The backbone gives {backbone.source}, and the store is to hold {settings.source}.")
-    if backbone.parts:
-        raise StoreError(f"A store holds one map of an image, and '{backbone.name}' gives {1 + len(backbone.parts)}.")
-    index = _describe(records, settings)
+    if settings.parts and different_sources(backbone.parts, settings.parts):
+        raise StoreError(f"The backbone gives the parts {backbone.parts}, and the store is to hold {settings.parts}.")
+    index = _describe(records, settings, backbone)
     if (folder / INDEX).is_file():
         _check_same(folder, index)
         FeatureStore(folder).check(records)
@@ -94,17 +89,24 @@ def extract(
     else:
         for image, record in zip(index["images"], records, strict=True):
             image["files"] = file_digests(record, settings.labels)
-        _allocate(partial, index, size_on_disk(records, settings))
-    _fill(_Unfinished(partial), records, backbone, batch, progress)
+        allocate(partial, index, size_on_disk(records, settings, backbone))
+    if settings.parts:
+        _fill_with_parts(Unfinished(partial), records, backbone, progress)
+    else:
+        _fill(Unfinished(partial), records, backbone, batch, progress)
     partial.replace(folder)
     (folder / PROGRESS).unlink()
     return FeatureStore(folder)
 
 
-def size_on_disk(records: Sequence[ImageRecord], settings: StoreSettings) -> int:
+def size_on_disk(records: Sequence[ImageRecord], settings: StoreSettings, backbone: Backbone) -> int:
     """Bytes that the arrays of a store take."""
-    tokens = sum(settings.crops * math.prod(settings.frame(record.size).grid) for record in records)
-    return tokens * 2 * (settings.source.dim + LABELS * settings.labels)
+    channels = [settings.source.dim + LABELS * settings.labels, *(part.dim for part in settings.parts)]
+    values = 0
+    for record in records:
+        framings = _framings(record, settings, backbone)
+        values += sum(math.prod(framing.grid) * dim for framing, dim in zip(framings, channels, strict=True))
+    return 2 * settings.crops * values
 
 
 def cut_crops(
@@ -134,24 +136,38 @@ def cut_crops(
     return np.stack(inputs), np.stack(labels) if settings.labels else None
 
 
-def _describe(records: Sequence[ImageRecord], settings: StoreSettings) -> dict[str, Any]:
+def _framings(record: ImageRecord, settings: StoreSettings, backbone: Backbone) -> tuple[Framing, ...]:
+    """Of the image's features and of each part that is stored."""
+    if settings.parts:
+        return backbone.framings(record.size, settings.resolution, settings.framing)
+    return (settings.frame(record.size),)
+
+
+def _describe(records: Sequence[ImageRecord], settings: StoreSettings, backbone: Backbone) -> dict[str, Any]:
     """The index of the store to be made."""
     if not records:
         raise StoreError("There are no images to compute features of.")
     if settings.mirrored and settings.crops < 2:
         raise StoreError("Every other crop is to be mirrored, and there is one crop; ask for --crops 2 or more.")
-    images, first = [], 0
+    images, firsts = [], [0] * (1 + len(settings.parts))
     for record in records:
         if settings.labels and record.mask is None:
             raise DatasetError(f"'{record.path}' has no mask; training needs one for every image.")
-        framing = settings.frame(record.size)
-        images.append({"id": record.id, "first": first, "framing": asdict(framing)})
-        first += settings.crops * math.prod(framing.grid)
+        framings = _framings(record, settings, backbone)
+        own, *parts = (
+            {"first": first, "framing": asdict(framing)} for first, framing in zip(firsts, framings, strict=True)
+        )
+        images.append({"id": record.id, **own, **({"parts": parts} if parts else {})})
+        for k, framing in enumerate(framings):
+            firsts[k] += settings.crops * math.prod(framing.grid)
     [(most, times)] = Counter(record.id for record in records).most_common(1)
     if times > 1:
         raise StoreError(f"The image '{most}' is listed {times} times; each is stored once.")
     versions = {name: version(name) for name in ("spherecorr", "torch", "timm")}
-    index = {"settings": asdict(settings), "versions": versions, "tokens": first, "images": images}
+    tokens, *more = firsts
+    index = {"settings": settings.as_record(), "versions": versions, "tokens": tokens, "images": images}
+    if more:
+        index["part_tokens"] = more
     return json.loads(json.dumps(index))  # as it will be read
 
 
@@ -165,7 +181,7 @@ def _check_same(folder: Path, index: dict[str, Any]) -> None:
 
 def _check_done(partial: Path, records: Sequence[ImageRecord]) -> None:
     """Refuse other files of the images that are done; those to come may have been mended meanwhile."""
-    index, left = read_index(partial), set(_Unfinished(partial).left())
+    index, left = read_index(partial), set(Unfinished(partial).left())
     labels = settings_of(index).labels
     for i, (image, record) in enumerate(zip(index["images"], records, strict=True)):
         if i in left:
@@ -179,76 +195,8 @@ def _without_files(image: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in image.items() if name != "files"}
 
 
-def _allocate(partial: Path, index: dict[str, Any], size: int) -> None:
-    """Make the arrays in full, so that a disk without room for them is noticed now and not hours later."""
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    settings = settings_of(index)
-    free = shutil.disk_usage(partial).free
-    try:
-        with writing(partial):
-            if free < size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            _make_array(partial / FEATURES, (index["tokens"], settings.source.dim))
-            if settings.labels:
-                _make_array(partial / TAUGHT, (index["tokens"], LABELS))
-            write_atomic(partial / PROGRESS, json.dumps({"images": 0}).encode())
-            write_atomic(partial / INDEX, json.dumps(index).encode())  # last: where it is, all is there
-    except FileError as error:
-        shutil.rmtree(partial)
-        raise StoreError(f"{error} It takes {size / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free.") from error
-
-
-def _make_array(path: Path, shape: tuple[int, int]) -> None:
-    np.lib.format.open_memmap(path, "w+", np.float16, shape)
-    if hasattr(os, "posix_fallocate"):  # else the file has holes, and a full disk shows when they are filled
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-class _Unfinished:
-    """A store in the making. What its progress counts as done is on disk."""
-
-    def __init__(self, partial: Path):
-        self.partial = partial
-        index = read_index(partial)
-        self.settings, self.images = settings_of(index), index["images"]
-        self.features = open_array(partial / FEATURES, "r+")
-        self.labels = open_array(partial / TAUGHT, "r+") if self.settings.labels else None
-        self.done, self.saved = read_progress(partial), time.monotonic()
-
-    def left(self) -> list[int]:
-        """Images that are not done yet, those of one input size one after the other."""
-        return sorted(range(len(self.images)), key=self.grid)[self.done :]
-
-    def grid(self, i: int) -> list[int]:
-        """(columns, rows) of an image's crops."""
-        return self.images[i]["framing"]["grid"]
-
-    def write(self, batch: list[int], features: np.ndarray, labels: list[np.ndarray | None]) -> None:
-        """Take the tokens of some images, `[images, V * N, D]`, and their labels."""
-        for i, tokens, taught in zip(batch, features, labels, strict=True):
-            rows = slice(self.images[i]["first"], self.images[i]["first"] + len(tokens))
-            if not np.isfinite(tokens).all():
-                raise StoreError(f"The features of '{self.images[i]['id']}' are no finite numbers of half precision.")
-            self.features[rows] = tokens
-            if self.labels is not None and taught is not None:
-                self.labels[rows] = taught.reshape(-1, LABELS)
-        self.done += len(batch)
-        if time.monotonic() > self.saved + SAVE_EVERY:
-            self.save()
-
-    def save(self) -> None:
-        """Bring everything to disk, and then the count of it."""
-        self.features.flush()
-        if self.labels is not None:
-            self.labels.flush()
-        write_atomic(self.partial / PROGRESS, json.dumps({"images": self.done}).encode())
-        self.saved = time.monotonic()
-
-
 def _fill(
-    store: _Unfinished,
+    store: Unfinished,
     records: Sequence[ImageRecord],
     backbone: Backbone,
     batch: int,
@@ -272,6 +220,26 @@ def _fill(
                     tokens = _tokens(backbone, np.concatenate(inputs))
                     store.write(images, tokens.reshape(len(images), -1, settings.source.dim), labels)
                     waiting.clear()
+    finally:
+        store.save()
+
+
+@torch.inference_mode()
+def _fill_with_parts(
+    store: Unfinished, records: Sequence[ImageRecord], backbone: Backbone, progress: Callable[[Sequence], Iterable]
+) -> None:
+    """Compute what is missing, image by image, as whoever matches two pictures does."""
+    settings, left = store.settings, store.left()
+
+    def read(i: int) -> Image.Image:
+        return read_picture(records[i], labels=False).image
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            for i, image in zip(progress(left), _ahead(pool, read, left, 2), strict=True):
+                found = backbone(image, resolution=settings.resolution, framing=settings.framing)
+                features, *parts = (part.tokens().half().cpu().numpy() for part in (found, *found.parts))
+                store.write_with_parts(i, features, parts)
     finally:
         store.save()
 

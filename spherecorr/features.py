@@ -50,11 +50,7 @@ class FeatureMap:
     @cached_property
     def unit(self) -> Tensor:
         """Float32 `[P, H * W]`, the `unit_vectors` of all cells, row by row; kept as long as the map is."""
-        values = [self.features.flatten(1)]
-        if self.parts:
-            columns, rows = self.framing.grid
-            cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
-            values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
+        values = [self.features.flatten(1), *(resample(part, self.framing) for part in self.parts)]
         return torch.cat([_unit(value) for value in values])
 
     def unit_vectors(self, cells: np.ndarray) -> Tensor:
@@ -67,6 +63,16 @@ class FeatureMap:
         values = [self.features[:, rows, columns]]
         values += [_sample(part, self.framing.to_pixel(cells)) for part in self.parts]
         return torch.cat([_unit(value) for value in values])
+
+
+def resample(feature_map: FeatureMap, framing: Framing) -> Tensor:
+    """Features at the centres of the cells of another framing of the image, row by row: float32 `[D, H * W]`.
+
+    Linear between the centres of the map's own cells.
+    """
+    columns, rows = framing.grid
+    cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
+    return _sample(feature_map, framing.to_pixel(cells))
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:

@@ -1,15 +1,16 @@
 """Features on disk: a memory map of patch tokens, and an index that says what they are.
 
 A store is a folder with `features.npy` (float16 `[T, D]`, the tokens of all images and crops one after the other),
-`labels.npy` if it is meant for training (float16 `[T, 5]`, see `crops.cell_labels`) and `index.json`. It is written by
+`labels.npy` if it is meant for training (float16 `[T, 5]`, see `crops.cell_labels`) and `index.json`. The parts of a
+backbone that gives several maps of an image lie in `part-1.npy` and so on, like the features. A store is written by
 `extraction.extract`, and lies in `FOLDER.partial` until it is whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ class FeatureStore(Mapping[str, FeatureMap]):
         ids: of the images, in order.
         features: float16 `[T, D]` on the memory map: the tokens by image, crop and cell, in this order.
         labels: float16 `[T, 5]` likewise, see `crops.cell_labels`; None if the store holds none.
+        parts: float16 `[T', D']` of each part likewise.
 
     Raises:
         StoreError: there is no store, or it is incomplete, damaged or made with other settings.
@@ -55,6 +57,7 @@ class FeatureStore(Mapping[str, FeatureMap]):
         # Copy on write: the arrays can become tensors, and nothing written to them reaches the files.
         self.features = open_array(self.folder / FEATURES, "c")
         self.labels = open_array(self.folder / TAUGHT, "c") if self.settings.labels else None
+        self.parts = [open_array(self.folder / name, "c") for name in part_files(self.settings)]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,7 +69,7 @@ class FeatureStore(Mapping[str, FeatureMap]):
         return image_id in self._images
 
     def __getitem__(self, image_id: str) -> FeatureMap:
-        """The features of an image; `features` is a view on the memory map.
+        """The features of an image and their parts; each `features` is a view on its memory map.
 
         Raises:
             KeyError: the store has no such image.
@@ -74,17 +77,18 @@ class FeatureStore(Mapping[str, FeatureMap]):
         """
         if self.settings.crop != "whole":
             raise StoreError(f"The store '{self.folder}' holds crops for training; matching takes whole images.")
-        framing = Framing(**_with_tuples(self._images[image_id]["framing"]))
-        columns, rows = framing.grid
-        features = torch.from_numpy(self.tokens(image_id)).T.unflatten(1, (rows, columns))
-        return FeatureMap(features, framing, self.settings.source)
+        image = self._images[image_id]
+        entries = zip(self.parts, image.get("parts", ()), self.settings.parts, strict=True)
+        parts = tuple(_feature_map(array, entry, source) for array, entry, source in entries)
+        return replace(_feature_map(self.features, image, self.settings.source), parts=parts)
 
     @property
     def digest(self) -> str:
         """What the store was made from: its settings, and the content of every image's files."""
-        settings = asdict(self.settings)
+        settings = self.settings.as_record()
         source = settings.pop("source")
-        source.pop("weights" if self.settings.source.weights is None else "backbone")  # a folder may move
+        for one in (source, *settings.get("parts", ())):
+            one.pop("weights" if one["weights"] is None else "backbone")  # a folder may move
         made = json.dumps([settings, source], sort_keys=True)
         return digest([made.encode(), *(json.dumps(_contents(image)).encode() for image in self._images.values())])
 
@@ -106,6 +110,11 @@ class FeatureStore(Mapping[str, FeatureMap]):
         columns, rows = image["framing"]["grid"]
         first = image["first"] + crop * rows * columns
         return self.features[first : first + rows * columns]
+
+
+def part_files(settings: StoreSettings) -> list[str]:
+    """Names of the files of a store's parts."""
+    return [f"part-{number}.npy" for number in range(1, 1 + len(settings.parts))]
 
 
 def partial_folder(folder: Path) -> Path:
@@ -147,7 +156,8 @@ def read_progress(partial: Path) -> int:
 def settings_of(index: dict[str, Any]) -> StoreSettings:
     """The settings in an index."""
     settings = index["settings"]
-    return StoreSettings(**{**settings, "source": FeatureSource(**settings["source"])})
+    parts = tuple(FeatureSource(**part) for part in settings.get("parts", ()))
+    return StoreSettings(**{**settings, "source": FeatureSource(**settings["source"]), "parts": parts})
 
 
 def open_array(path: Path, mode: Literal["c", "r+"]) -> np.memmap:
@@ -166,11 +176,23 @@ def check_settings(folder: Path, found: StoreSettings, expected: StoreSettings) 
     """Refuse a store that was made with other settings than expected; the sentence names both."""
     made, asked = ({**asdict(settings), **asdict(settings.source)} for settings in (found, expected))
     source, differs = asdict(found.source), found.source.differs_from(expected.source)
-    others = [name for name in made if name != "source"]
+    others = [name for name in made if name not in ("source", "parts")]
     others = [name for name in others if (name in differs if name in source else made[name] != asked[name])]
+    if different_sources(found.parts, expected.parts):
+        others.append("parts")
+        made["parts"], asked["parts"] = (
+            " and ".join(f"{part.backbone} (layer {part.layer}, weights {part.weights})" for part in settings.parts)
+            or "none"
+            for settings in (found, expected)
+        )
     if others:
         said, wanted = (", ".join(f"{name} {settings[name]}" for name in others) for settings in (made, asked))
         raise StoreError(f"The store '{folder}' has {said}; {wanted} needs another folder.")
+
+
+def different_sources(some: Sequence[FeatureSource], others: Sequence[FeatureSource]) -> bool:
+    """Whether the parts of two feature maps cannot be compared, one by one."""
+    return len(some) != len(others) or any(one.differs_from(other) for one, other in zip(some, others, strict=True))
 
 
 def check_files(folder: Path, image: dict[str, Any], record: ImageRecord, labels: bool) -> None:
@@ -183,6 +205,14 @@ def check_files(folder: Path, image: dict[str, Any], record: ImageRecord, labels
                 f"The store '{folder}' was made with another {role} of '{record.id}' than '{path}'. "
                 "Choose another folder, or delete the store to extract anew."
             )
+
+
+def _feature_map(array: np.ndarray, entry: dict[str, Any], source: FeatureSource) -> FeatureMap:
+    """The map of a whole image whose entry says where in the array it begins and how it is framed."""
+    framing = Framing(**_with_tuples(entry["framing"]))
+    columns, rows = framing.grid
+    tokens = array[entry["first"] : entry["first"] + rows * columns]
+    return FeatureMap(torch.from_numpy(tokens).T.unflatten(1, (rows, columns)), framing, source)
 
 
 def _contents(image: dict[str, Any]) -> list[Any]:

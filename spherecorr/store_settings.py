@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.identity import FeatureSource
@@ -35,6 +35,7 @@ class StoreSettings:
             for categories whose objects are their own mirror images.
         labels: also store what training needs to know of each cell; needs masks.
         seed: random seed of the crops.
+        parts: further maps of whole images, see `FeatureMap.parts`; () for those of `source` alone.
     """
 
     source: FeatureSource
@@ -46,6 +47,7 @@ class StoreSettings:
     mirrored: bool = False
     labels: bool = False
     seed: int = 0
+    parts: tuple[FeatureSource, ...] = ()
 
     def __post_init__(self):
         if self.resolution < self.source.patch:
@@ -60,7 +62,16 @@ class StoreSettings:
             raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
         if self.framing != "pad" and (self.labels or self.crop != "whole"):
             raise StoreError(f"Training takes squares: labels and crops need the framing 'pad', not '{self.framing}'.")
+        if self.parts and (self.labels or self.crop != "whole"):
+            raise StoreError("Training takes one map of an image: labels and crops go without further parts.")
         self.frame((self.resolution, self.resolution))  # refuses a resolution that is no multiple of the patch
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON-able, as the store's index has it; parts where there are some."""
+        record = asdict(self)
+        if not self.parts:
+            del record["parts"]
+        return record
 
     def frame(self, size: tuple[int, int]) -> Framing:
         """How a crop of (width, height) pixels becomes a grid of cells."""

@@ -20,7 +20,7 @@ from spherecorr.backbones import (
     load_backbone,
     weights_available,
 )
-from spherecorr.backbones.registry import HubFiles, members, resolutions
+from spherecorr.backbones.registry import HubFiles, members, parts_of, resolutions
 from spherecorr.backbones.weights import fetch
 from spherecorr.shipped import shipped_folder
 
@@ -103,6 +103,14 @@ def test_names_joined_by_plus_are_a_fusion():
     assert spec.licence == "Apache-2.0"
     assert find("dinov2-s+dinov3-s").licence == "Apache-2.0, DINOv3 License"
     assert spec.repository == "timm/vit_small_patch14_dinov2.lvd142m"
+
+
+def test_a_sphere_reads_a_vit_wherever_the_name_has_it():
+    spec = find("sd15+dinov2-b")
+    assert (spec.name, spec.parts) == ("sd15+dinov2-b", ("dinov2-b", "sd15"))
+    assert (spec.patch, spec.dim, spec.resolutions) == (14, 768, resolutions(14))
+    assert parts_of("sd15+dinov2-b") == parts_of("dinov2-b+sd15") == spec.parts
+    assert parts_of("sd15") == ("sd15",) and parts_of("local-dir:x+y") == ("local-dir:x+y",)
 
 
 @pytest.mark.parametrize("name", ["mini+", "+", "mini+unheard-of", "local-dir:/data/mini+mini", "hf-hub:a/mini+mini"])

@@ -103,7 +103,7 @@ def test_the_batch_is_made_of_images_of_one_size(tmp_path, records, backbone, mo
 def test_the_size_on_disk_is_known_before(tmp_path, records, backbone):
     wanted = settings(backbone, crops=3, crop="square", smallest_crop=0.5, labels=True)
     store = extract(records, backbone, wanted, tmp_path / "store")
-    assert size_on_disk(records, wanted) == store.features.nbytes + store.labels.nbytes
+    assert size_on_disk(records, wanted, backbone) == store.features.nbytes + store.labels.nbytes
     assert store.features.shape == (len(records) * 3 * 36, 32) and store.labels.shape == (len(records) * 3 * 36, 5)
 
 
@@ -136,6 +136,7 @@ CHILD = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 import spherecorr.extraction as extraction
+import spherecorr.store_writing as store_writing
 from test_store import noise, settings, tiny_backbone
 from pathlib import Path
 def slowly(images):
@@ -143,7 +144,7 @@ def slowly(images):
         time.sleep(0.15)
         yield image
 backbone = tiny_backbone()
-extraction.SAVE_EVERY = 0
+store_writing.SAVE_EVERY = 0
 wanted = settings(backbone, crops=2, crop="resized", labels=True)
 extraction.extract(noise(Path(sys.argv[2])), backbone, wanted, sys.argv[3], batch=4, progress=slowly)
 """

@@ -17,6 +17,7 @@ from spherecorr.backbones.registry import (
     Spec,
     TimmSpec,
     find,
+    parts_of,
 )
 from spherecorr.backbones.weights import Availability, BackboneError, availability, weights_available
 from spherecorr.identity import FeatureSource, PositionEmbedding
@@ -56,6 +57,7 @@ def load_backbone(
     position_embedding: PositionEmbedding | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    sphere: FeatureSource | None = None,
 ) -> Backbone:
     """Load a backbone, downloading its weights where they are missing.
 
@@ -64,12 +66,14 @@ def load_backbone(
             `local-dir:PATH`, `hf-hub:owner/name`; or the FeatureSource of a sphere mapper, to get the very features it
             was trained on.
         layer: transformer block whose output is taken, counted from 0; by default the registry's choice, else the last.
-            This and the next two are for ViTs; of joined backbones they are for the first, which a sphere reads.
+            This and the next two are for ViTs; of joined backbones they are for that which a sphere reads.
         norm: apply the model's final norm; by default the registry's choice, else not.
         position_embedding: resize position embeddings as "timm" does (default) or as the "dinov2" release did.
         device: "auto", "cpu", "cuda", ...
         dtype: "float32", "bfloat16" or "float16", see `device.pick_dtype`; "auto" is single precision on the CPU, half
             on a GPU.
+        sphere: the features of a sphere mapper. Where it was trained on this backbone, or on that of joined ones which
+            a sphere reads, its layer, norm and position embedding are the defaults.
 
     Raises:
         BackboneError: an unknown name, weights that are missing, damaged or out of reach, or a setting that the model
@@ -78,6 +82,8 @@ def load_backbone(
     """
     source, name = (name, name.backbone) if isinstance(name, FeatureSource) else (None, name)
     spec = find(name)
+    if sphere is not None and parts_of(name)[0] == sphere.backbone:
+        source = sphere
     if isinstance(spec, DiffusionSpec | AdapterSpec):
         if (layer, norm, position_embedding) != (None, None, None):
             raise BackboneError(f"Backbone '{name}' is no ViT: layer, norm and position embedding are not to choose.")

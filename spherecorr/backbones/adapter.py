@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from spherecorr.backbones.base import Backbone, FramingName
+from spherecorr.backbones.base import Backbone, Framing, FramingName
 from spherecorr.backbones.diffusion_weights import fetch
 from spherecorr.backbones.weights import BackboneError
 from spherecorr.features import FeatureMap
@@ -127,6 +127,10 @@ class AdapterBackbone:
         base = self.base(image, resolution=resolution, framing=framing)
         maps = [part.features[None] for part in (base, *base.parts)]
         return FeatureMap(self._refine(maps)[0], base.framing, self.source)
+
+    def framings(self, size: tuple[int, int], resolution: int, framing: FramingName) -> tuple[Framing, ...]:
+        """Of the base's own map, see `Backbone`."""
+        return self.base.framings(size, resolution, framing)[:1]
 
     def extract(self, inputs: np.ndarray) -> Tensor:
         """Compute the refined features of inputs that are framed already, see `Backbone`.

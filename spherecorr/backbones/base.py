@@ -23,8 +23,7 @@ class Backbone(Protocol):
     Attributes:
         name: `load_backbone` loads it by this name.
         source: which features it gives; of several, those that a sphere mapper reads.
-        parts: sources of the further features in `FeatureMap.parts`, in their order; () where there are none. A feature
-            store holds no parts and takes only backbones without.
+        parts: sources of the further features in `FeatureMap.parts`, in their order; () where there are none.
         default_resolution: long side of the input in pixels where none is asked for.
         device: where it computes.
     """
@@ -56,6 +55,14 @@ class Backbone(Protocol):
         Raises:
             ImageError: the image cannot be used.
             SpherecorrError: the resolution is smaller than a patch, or with "pad" no multiple of it.
+        """
+        ...
+
+    def framings(self, size: tuple[int, int], resolution: int, framing: FramingName) -> tuple[Framing, ...]:
+        """How an image of (width, height) pixels becomes the grids of the features and of all parts.
+
+        Raises:
+            SpherecorrError: as for a call.
         """
         ...
 

@@ -30,7 +30,7 @@ from spherecorr.backbones.unet_levels import Level, find_level, latent_stride, u
 from spherecorr.backbones.weights import BackboneError
 from spherecorr.device import pick_device, pick_dtype
 from spherecorr.features import FeatureMap
-from spherecorr.geometry import Framing
+from spherecorr.geometry import FRAMINGS, Framing
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageLike
 
@@ -130,6 +130,11 @@ class DiffusionBackbone:
             for level, source in zip(self.extract_levels(inputs), (self.source, *self.parts), strict=True)
         ]
         return replace(maps[0], parts=tuple(maps[1:]))
+
+    def framings(self, size: tuple[int, int], resolution: int, framing: FramingName) -> tuple[Framing, ...]:
+        """Of all levels, see `Backbone`; the input is framed for the coarsest."""
+        frame = FRAMINGS[framing](size, resolution, self.levels[-1].stride)
+        return tuple(with_stride(frame, source.patch) for source in (self.source, *self.parts))
 
     def extract(self, inputs: np.ndarray) -> Tensor:
         """Compute the finest level of inputs that are framed already, see `Backbone`."""

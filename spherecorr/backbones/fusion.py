@@ -12,7 +12,7 @@ from torch import Tensor
 from spherecorr.backbones.base import Backbone
 from spherecorr.backbones.registry import Preset, find, resolutions
 from spherecorr.features import FeatureMap
-from spherecorr.geometry import FramingName
+from spherecorr.geometry import Framing, FramingName
 from spherecorr.identity import FeatureSource
 from spherecorr.images import ImageLike, load_image
 
@@ -61,6 +61,15 @@ class FusionBackbone:
         )
         parts = (*first.parts, *(part for other in others for part in (replace(other, parts=()), *other.parts)))
         return replace(first, parts=parts)
+
+    def framings(self, size: tuple[int, int], resolution: int, framing: FramingName) -> tuple[Framing, ...]:
+        """Of the maps of all backbones, see `Backbone`."""
+        first = self.backbones[0]
+        return tuple(
+            frame
+            for backbone in self.backbones
+            for frame in backbone.framings(size, resolution_for(backbone, first, resolution), framing)
+        )
 
     def extract(self, inputs: np.ndarray) -> Tensor:
         """The features of the first backbone alone, see `Backbone`."""

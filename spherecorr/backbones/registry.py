@@ -7,7 +7,7 @@ name, `local-dir:PATH` (timm's own layout: config.json and model.safetensors) an
 If its last block before the final norm is not the layer to use, set `layer` or `norm`. A backbone that is no ViT has
 code of its own, see `template.py`, and one of the other specs.
 
-Backbones are joined by writing `A+B`; such a name needs no line either.
+Backbones are joined by writing `A+B`; such a name needs no line either. A sphere reads the first that is a ViT.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class FusionSpec:
     Attributes:
         name: short name, or the parts' names joined by "+".
         title: for menus.
-        parts: names of the backbones; a sphere reads the features of the first.
+        parts: names of the backbones; a sphere reads the features of the first, in whatever order the name has them.
         note: one sentence for whoever chooses.
     """
 
@@ -256,7 +256,15 @@ def find(name: str) -> Spec | None:
     specs = [spec for spec in parts if spec is not None]
     if not specs or len(specs) < len(parts):
         return None
-    return FusionSpec(name, " + ".join(spec.title for spec in specs), tuple(spec.name for spec in specs))
+    title = " + ".join(spec.title for spec in specs)
+    specs.sort(key=lambda spec: isinstance(spec, DiffusionSpec))  # spheres are trained on ViTs, as the paper's is
+    return FusionSpec(name, title, tuple(spec.name for spec in specs))
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Names of the backbones that a name joins, that whose features a sphere reads first; of others the name itself."""
+    spec = find(name)
+    return spec.parts if isinstance(spec, FusionSpec) else (name,)
 
 
 def known(name: str) -> Spec:

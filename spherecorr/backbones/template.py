@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from spherecorr.backbones.base import FramingName, frame_input
 from spherecorr.features import FeatureMap
+from spherecorr.geometry import FRAMINGS, Framing
 from spherecorr.identity import FeatureSource
 from spherecorr.images import ImageLike
 
@@ -30,6 +31,10 @@ class MeanColour:
         """See `Backbone`."""
         inputs, frame = frame_input(image, resolution or self.default_resolution, framing, self.source.patch)
         return FeatureMap(self.extract(inputs)[0], frame, self.source)
+
+    def framings(self, size: tuple[int, int], resolution: int, framing: FramingName) -> tuple[Framing, ...]:
+        """See `Backbone`."""
+        return (FRAMINGS[framing](size, resolution, self.source.patch),)
 
     @torch.no_grad()
     def extract(self, inputs: np.ndarray) -> Tensor:

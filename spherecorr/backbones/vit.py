@@ -18,6 +18,7 @@ from spherecorr.backbones.base import FramingName, frame_input
 from spherecorr.backbones.weights import BackboneError, find, locate
 from spherecorr.device import pick_device, pick_dtype
 from spherecorr.features import FeatureMap
+from spherecorr.geometry import FRAMINGS, Framing
 from spherecorr.identity import FeatureSource, PositionEmbedding, file_digest
 from spherecorr.images import ImageLike
 
@@ -80,6 +81,10 @@ class VitBackbone:
         """Compute the features of one image, see `Backbone`."""
         inputs, frame = frame_input(image, resolution or self.default_resolution, framing, self.source.patch)
         return FeatureMap(self.extract(inputs)[0], frame, self.source)
+
+    def framings(self, size: tuple[int, int], resolution: int, framing: FramingName) -> tuple[Framing, ...]:
+        """See `Backbone`."""
+        return (FRAMINGS[framing](size, resolution, self.source.patch),)
 
     def pixels(self, inputs: np.ndarray) -> Tensor:
         """Normalise uint8 RGB `[B, height, width, 3]` as the model wants it: float `[B, 3, height, width]`."""

@@ -35,8 +35,8 @@ def register_app(commands) -> None:
         "--sphere",
         action="append",
         metavar="PATH",
-        help="sphere mapper to offer: mini, a folder or a Hub id; repeat for more, the first is chosen at the start "
-        "(default: mini)",
+        help="sphere mapper to offer: mini, a published one that was downloaded, a folder or a Hub id; repeat for "
+        "more, the first is chosen at the start (default: mini, and all that were downloaded)",
     )
     parser.add_argument(
         "--examples",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -69,6 +70,27 @@ def show_progress(title: str, items: Sequence[Item]) -> Iterable[Item]:
     from tqdm import tqdm
 
     return tqdm(items, desc=title)
+
+
+@contextmanager
+def byte_bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Something that is told how far each file is and shows it."""
+    from tqdm import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def report(name: str, done: int, total: int | None) -> None:
+        if name not in bars:
+            bars[name] = tqdm(desc=name, total=total, unit="B", unit_scale=True)
+        bars[name].update(done - bars[name].n)
+        if done == total:
+            bars[name].close()
+
+    try:
+        yield report
+    finally:
+        for bar in bars.values():
+            bar.close()
 
 
 def announce(sentence: str) -> None:

@@ -1,14 +1,16 @@
-"""The command that fetches datasets and weights."""
+"""The command that fetches datasets, weights and published spheres."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from spherecorr.cli.base import add_command
+from spherecorr.cli.base import add_command, byte_bars
+from spherecorr.cli.spheres import fetch_sphere, list_spheres
 from spherecorr.errors import SpherecorrError
+
+SPHERE = "sphere"
+"""In the place of a name: a published sphere follows."""
 
 
 def register_download(commands) -> None:
@@ -17,23 +19,36 @@ def register_download(commands) -> None:
         commands,
         "download",
         run_download,
-        "Fetch a dataset, or the weights of a backbone, and say where from, how large and under which licence.\n"
-        "Rerun the command to resume a download that broke off. A dataset is counted at the end, as by\n"
-        "spherecorr data check.",
-        "spherecorr download spair --to data/SPair-71k\n  spherecorr download dinov2-b",
+        "Fetch a dataset, the weights of a backbone, or a published sphere, and say where from, how large and under\n"
+        "which licence. Rerun the command to resume a download that broke off. A dataset is counted at the end, as by\n"
+        "spherecorr data check. A sphere's terms are to be accepted before it is fetched; `download sphere` lists all.",
+        "spherecorr download spair --to data/SPair-71k\n  spherecorr download dinov2-b\n"
+        "  spherecorr download sphere diysc-spair",
     )
-    parser.add_argument("name", metavar="NAME", help="a dataset, see spherecorr data check, or a backbone")
+    parser.add_argument("name", metavar="NAME", help="a dataset, see spherecorr data check; a backbone; or sphere")
+    parser.add_argument("sphere", nargs="?", metavar="SPHERE", help="after `sphere`: which one (default: list them)")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="folder for the dataset (default: data/NAME)")
     parser.add_argument(
-        "--mirror", metavar="URL", help="address of a folder with the dataset's files on another server"
+        "--mirror", metavar="URL", help="address of a folder with the dataset's or sphere's files on another server"
     )
+    parser.add_argument("--file", type=Path, metavar="FILE", help="a sphere's file that was fetched by hand")
+    parser.add_argument("--accept", action="store_true", help="accept a sphere's terms without being asked")
 
 
 def run_download(options: argparse.Namespace) -> None:
     """Fetch what the name stands for."""
     from spherecorr.data.registry import DATASETS
 
-    if options.name in DATASETS:
+    if options.name == SPHERE:
+        if options.to:
+            raise SpherecorrError("Spheres go beside the Hub's cache, without --to.")
+        if options.sphere is None:
+            list_spheres()
+        else:
+            fetch_sphere(options.sphere, options.file, options.mirror, options.accept)
+    elif options.sphere or options.file or options.accept:
+        raise SpherecorrError(f"--accept, --file and a second name are for spheres: spherecorr download {SPHERE} NAME.")
+    elif options.name in DATASETS:
         fetch_dataset(options.name, options.to or Path("data") / options.name, options.mirror)
     elif options.to or options.mirror:
         raise SpherecorrError(
@@ -61,27 +76,6 @@ def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
             kept = download_dataset(info, folder, mirror, report, entry_bar)
         print(f"wrote {folder}; the files in {kept} are not needed any more")
     print_check(name, folder)
-
-
-@contextmanager
-def byte_bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Something that is told how far each file is and shows it."""
-    from tqdm import tqdm
-
-    bars: dict[str, tqdm] = {}
-
-    def report(name: str, done: int, total: int | None) -> None:
-        if name not in bars:
-            bars[name] = tqdm(desc=name, total=total, unit="B", unit_scale=True)
-        bars[name].update(done - bars[name].n)
-        if done == total:
-            bars[name].close()
-
-    try:
-        yield report
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 def entry_bar(entries):

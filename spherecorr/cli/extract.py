@@ -41,7 +41,9 @@ def register_extract(commands) -> None:
     add_masks(parser)
     add_flags(parser, Models, only=("backbone",), shown={"backbone": "mini"})
     parser.set_defaults(backbone="mini")
-    add_flags(parser, StoreSettings, skip=("source",), shown={"resolution": "448, rounded down to whole patches"})
+    add_flags(
+        parser, StoreSettings, skip=("source", "parts"), shown={"resolution": "448, rounded down to whole patches"}
+    )
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="crops in a forward pass (default: 8)")
     add_skip_broken(parser, ", and list it in the store's left-out.txt")
     add_device(parser)

@@ -23,6 +23,7 @@ from spherecorr.evaluation.summary import summarise
 from spherecorr.features import FeatureMap
 from spherecorr.files import write_atomic
 from spherecorr.identity import without_names
+from spherecorr.matching.co_pca import has_levels
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.mapper import SphereMapper
@@ -102,14 +103,16 @@ def evaluate(
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     if isinstance(features, FeatureStore):
         features.check(images)
+    unused = ("alpha", "k") if has_levels(sample) else ("alpha", "k", "co_pca")
     record = {
         **({"split": split} if hasattr(dataset, "pairs") else {}),
         **(about or {}),
         "pairs": len(pairs),
         "features": {**asdict(sample.source), "input_size": sample.framing.input_size},
+        **({"parts": [asdict(part.source) for part in sample.parts]} if sample.parts else {}),
         "alphas": alphas,
         **choices,
-        "matching": {name: value for name, value in asdict(settings).items() if name not in ("alpha", "k")},
+        "matching": {name: value for name, value in asdict(settings).items() if name not in unused},
     }
     if out:
         record["digests"] = input_digests(pairs, images, features, sphere, symmetry, settings)

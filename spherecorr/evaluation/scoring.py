@@ -14,6 +14,7 @@ from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.keypoint_table import KeypointTable, Side
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.matching.candidates import candidate_cells
+from spherecorr.matching.co_pca import has_levels, join_pair
 from spherecorr.matching.readout import best_points
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.matching.similarity import ImageFeatures, PairSimilarity, check_comparable
@@ -84,7 +85,7 @@ def score_pairs(
         target = image(name, None if objects is None else objects[name])
         sources = [image(pairs[i].source.id) for i in batch]
         cells = [source.framing.to_cell(keypoints[i].source) for source, i in zip(sources, batch, strict=True)]
-        similarity = PairSimilarity(sources, target, settings.fusion).rows(cells, alphas).cpu()
+        similarity = _similarity(sources, target, cells, alphas, settings)
         allowed = candidate_cells(target, settings.candidates)
         found = _best(similarity, allowed, target, settings)
         parts = np.cumsum([0, *(count[i] for i in batch)])
@@ -122,6 +123,21 @@ def score_pairs(
         kap_positive=kap[0],
         kap_negative=kap[1],
     )
+
+
+def _similarity(
+    sources: Sequence[ImageFeatures],
+    target: ImageFeatures,
+    cells: Sequence[np.ndarray],
+    alphas: Sequence[float],
+    settings: MatchSettings,
+) -> torch.Tensor:
+    """Rows `[A, N, H, W]` of the cells of all sources, on the CPU."""
+    if not has_levels(target.features):
+        return PairSimilarity(sources, target, settings.fusion).rows(cells, alphas).cpu()
+    pairs = (join_pair(source, target, settings.co_pca) for source in sources)
+    rows = (PairSimilarity([one], other, settings.fusion) for one, other in pairs)
+    return torch.cat([own.rows([part], alphas).cpu() for own, part in zip(rows, cells, strict=True)], dim=1)
 
 
 def _best(rows: torch.Tensor, allowed: np.ndarray, target: ImageFeatures, settings: MatchSettings) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Tensor
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap
 from spherecorr.matching.candidates import candidate_cells, find_foreground, mask_cells
+from spherecorr.matching.co_pca import join_pair
 from spherecorr.matching.readout import Ranked, best_cells, mirror_angles, nearer_mirror, rank
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.matching.similarity import ImageFeatures, PairSimilarity
@@ -112,6 +113,7 @@ def match_images(
         known: of the mapper that made the sphere maps: its alpha and the angles of its flags.
     """
     settings = settings or MatchSettings()
+    source, target = join_pair(source, target, settings.co_pca)
     points = source.framing.check_points(points)
     cells = source.framing.to_cell(points)
     forth = _Direction(source, target, settings)

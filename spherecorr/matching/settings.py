@@ -22,6 +22,8 @@ class MatchSettings:
         temperature: temperature of that soft-argmax; towards 0 it becomes the best cell's centre.
         fusion: what is mixed: "cosine" similarities, or "l2", negated Euclidean distances of unit vectors, as the
             paper's public code does for Stable Diffusion with DINOv2.
+        co_pca: principal components kept of each level of a diffusion model, found on both images of a pair together,
+            before its levels are joined; 0 joins them as they are, as some public evaluations do.
         candidates: which target cells can be matched: those on the image's "content", "all" (padding too, as in the
             public evaluations), the "foreground" that the sphere or the features show, or those of a given "mask".
     """
@@ -31,6 +33,7 @@ class MatchSettings:
     soft_window: int | None = None
     temperature: float = 0.02
     fusion: Fusion = "cosine"
+    co_pca: int = 256
     candidates: Candidates = "content"
 
     def __post_init__(self):
@@ -46,6 +49,8 @@ class MatchSettings:
             raise SpherecorrError(f"The temperature of the soft-argmax must be above 0; got {self.temperature:g}.")
         if self.fusion not in ("cosine", "l2"):
             raise SpherecorrError(f"Similarities are fused as 'cosine' or 'l2'; not '{self.fusion}'.")
+        if self.co_pca < 0:
+            raise SpherecorrError(f"co_pca counts components and must be at least 0; got {self.co_pca}.")
         if self.candidates not in ("content", "all", "foreground", "mask"):
             raise SpherecorrError(
                 f"Matches lie on 'content', 'all', 'foreground' or 'mask'; there are no candidates '{self.candidates}'."

@@ -9,6 +9,7 @@ from platform import python_version
 from typing import Protocol, TypeVar
 
 from spherecorr.backbones import Backbone, load_backbone
+from spherecorr.backbones.registry import parts_of
 from spherecorr.evaluation.evaluate import LEFT_OUT
 from spherecorr.files import write_atomic
 from spherecorr.sphere.checkpoint import load_sphere
@@ -55,15 +56,14 @@ def load_models(
     sphere = load_sphere_of(backbone_name, sphere_name, device)
     trained_on = sphere.settings.source if sphere else None
     # The mapper knows the layer and tokens, too; a backbone of another name is refused when the mapper is used.
-    if trained_on and backbone_name in (None, trained_on.backbone):
-        return load_backbone(trained_on, device=device), sphere
-    return load_backbone(backbone_name or "mini", device=device), sphere
+    name = backbone_name or (trained_on.backbone if trained_on else "mini")
+    return load_backbone(name, sphere=trained_on, device=device), sphere
 
 
 def load_sphere_of(backbone_name: str | None, sphere_name: str | None, device: str = "auto") -> SphereMapper | None:
-    """The mapper that is named; without a name mini's for the backbone mini, else None."""
+    """The mapper that is named; without a name mini's where a sphere reads mini's features, else None."""
     if sphere_name is None:
-        sphere_name = "mini" if backbone_name in (None, "mini") else "none"
+        sphere_name = "mini" if parts_of(backbone_name or "mini")[0] == "mini" else "none"
     return None if sphere_name == "none" else load_sphere(sphere_name, device=device)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spherecorr.backbones import Backbone
+from spherecorr.backbones.registry import parts_of
 from spherecorr.data.check import check_image
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import ImageRecord
@@ -185,9 +186,14 @@ def _open_models(models: Models, store: str | Path | None) -> tuple[Backbone | F
         source = origin.source
     else:
         origin = FeatureStore(store)
-        source, resolution = origin.settings.source, origin.settings.resolution
-        for name, there in (("backbone", source.backbone), ("resolution", resolution)):
-            if getattr(models, name) not in (None, there):
+        settings, source = origin.settings, origin.settings.source
+        joined = "+".join(dict.fromkeys(one.backbone for one in (source, *settings.parts)))
+        asked = models.backbone and "+".join(parts_of(models.backbone))
+        for name, there, said in (
+            ("backbone", joined, asked),
+            ("resolution", settings.resolution, models.resolution),
+        ):
+            if said not in (None, there):
                 raise EvaluationError(f"The store '{store}' is of {name} {there}; --{name} says otherwise.")
         sphere = load_sphere_of(source.backbone, models.sphere, models.device)
     if sphere:
@@ -211,7 +217,7 @@ def _find_features(
         return origin
     resolution = models.resolution or (cells and cells * origin.source.patch)
     resolution = resolution or (sphere.settings.resolution if sphere else origin.default_resolution)
-    settings, folder = StoreSettings(origin.source, resolution, framing), out / "features"
+    settings, folder = StoreSettings(origin.source, resolution, framing, parts=origin.parts), out / "features"
     processes = join_processes(models.device)
     if processes.main:
         # A folder that holds no results may be somebody's own.

@@ -68,7 +68,9 @@ def extract_features(
     else:
         records = list_images(name, root, split, masks, pairs=not labels, broken=broken)
     model = load_backbone(backbone, device=device)
-    made = StoreSettings(**{"source": model.source, "resolution": model.default_resolution, **changes})
+    whole = not labels and changes.get("crop", "whole") == "whole"  # crops are for training, which takes one map
+    own = {"source": model.source, "resolution": model.default_resolution, "parts": model.parts if whole else ()}
+    made = StoreSettings(**{**own, **changes})
     if broken is not None:
         records = readable(records, labels, broken, progress)
     if broken:
@@ -90,7 +92,9 @@ def store_features(
     progress: Progress = silent,
 ) -> FeatureStore:
     """Say how large the store will be, and fill it; the arguments are those of `extraction.extract`."""
-    size = size_on_disk(records, settings) / 1e9
+    if backbone.parts and not settings.parts:
+        notify(f"Training takes the features of {settings.source.backbone} alone, so nothing else is stored.")
+    size = size_on_disk(records, settings, backbone) / 1e9
     notify(f"{len(records):,} images, {size:.2f} GB in {folder}")
     return extract(records, backbone, settings, folder, batch=batch, progress=partial(progress, "features"))
 

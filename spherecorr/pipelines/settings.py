@@ -12,7 +12,8 @@ class Models:
     Attributes:
         backbone: mini, dinov2-b, local-dir:FOLDER, any ViT of timm, or several joined by +. None: what the
             sphere was trained on, else mini.
-        sphere: sphere mapper: mini, a folder, a Hub id, or none. None: mini for the backbone mini, else none.
+        sphere: sphere mapper: mini, a published one that was downloaded, a folder, a Hub id, or none. None: mini for
+            the backbone mini, else none.
         resolution: long side of the model's input in pixels. None: the pipeline's own.
         device: auto, cpu, cuda, cuda:1 or mps.
     """

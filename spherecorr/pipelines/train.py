@@ -266,6 +266,6 @@ def _validation(
 ) -> Callable[[SphereMapper], dict[str, float]]:
     """A function that scores a mapper on held-out pairs, whose features are stored first."""
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
-    settings = StoreSettings(backbone.source, resolution)
+    settings = StoreSettings(backbone.source, resolution, parts=backbone.parts)
     shown = partial(progress, "held-out features")
     return validator(pairs, extract(images, backbone, settings, out / "held-out", progress=shown))

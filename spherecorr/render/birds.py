@@ -13,14 +13,21 @@ from spherecorr.render.colours import DARK, Colour, random_coat, random_pattern
 from spherecorr.render.shapes import Shape, ShapeBuilder, ellipsoid, loft, tube
 
 FEATHERS = [(0.07, 0.5, 0.35), (0.1, 0.3, 0.7), (0.6, 0.15, 0.45), (0.0, 0.0, 0.12), (0.1, 0.04, 0.93)]
+LONG = 0.45  # of a neck, in lengths of the trunk
 HORN = [(0.1, 0.8, 0.85), (0.08, 0.5, 0.3), (0.03, 0.75, 0.75)]
 
 
+PLANS = ("flying", "landing", "perched", "upright", "wader", "swimming")
+SHARES = (0.3, 0.1, 0.3, 0.08, 0.14, 0.08)
+
+
 def bird(rng: np.random.Generator) -> Shape:
-    """Songbirds, gulls, pigeons, waders: beak, neck, legs and tail vary; wings are folded or spread."""
-    flying = rng.random() < 0.4
-    girth, neck = rng.uniform(0.19, 0.3), rng.choice([rng.uniform(0.0, 0.12), rng.uniform(0.1, 0.45)])
-    pitch = np.radians(rng.uniform(-5, 15) if flying else rng.uniform(5, 50))
+    """Songbirds, gulls, waders, ducks, cranes, owls: proportions vary; wings are folded, raised or spread."""
+    plan = rng.choice(PLANS, p=SHARES)
+    flying, wader = plan == "flying", plan == "wader"
+    girth = rng.uniform(0.3, 0.42) if plan == "upright" else rng.uniform(0.17, 0.32)
+    neck = rng.uniform(0.4, 1.0) if wader else rng.choice([rng.uniform(0.0, 0.12), rng.uniform(0.1, 0.45)])
+    pitch = np.radians({"flying": rng.uniform(-8, 20), "upright": rng.uniform(50, 80)}.get(plan, rng.uniform(-2, 50)))
     along = np.array([np.cos(pitch), 0, np.sin(pitch)])
     above = np.array([-np.sin(pitch), 0, np.cos(pitch)])
     coat, wing = _plumage(rng), _plumage(rng)
@@ -39,11 +46,12 @@ def bird(rng: np.random.Generator) -> Shape:
     head, skull = _head(builder, rng, along, neck, girth, coat, beak)
     builder.keypoint("crown", head + [0, 0, skull])
     _tail(builder, rng, along, above, girth, wing)
-    if flying:
-        _spread_wings(builder, rng, along, above, girth, wing)
+    if flying or plan == "landing":
+        _spread_wings(builder, rng, along, above, girth, wing, raised=plan == "landing")
     else:
         _folded_wings(builder, rng, along, above, girth, wing)
-        _bird_legs(builder, rng, along, above, girth, beak)
+    if not flying and plan != "swimming":
+        _bird_legs(builder, rng, along, above, girth, beak, tall=wader)
     return builder.build()
 
 
@@ -57,11 +65,14 @@ def _plumage(rng: np.random.Generator) -> Colour:
 def _head(builder: ShapeBuilder, rng, along, neck: float, girth: float, coat: Colour, beak: Colour):
     """Neck, head, eyes and beak; returns the head's centre and radius."""
     skull = rng.uniform(0.13, 0.18)
-    rise = np.radians(rng.uniform(30, 75))
+    rise = np.radians(rng.uniform(30, 90) if neck > LONG else rng.uniform(30, 75))
     shoulder = along * 0.38
     head = along * 0.5 + np.array([np.cos(rise), 0, np.sin(rise)]) * (neck + skull * 0.6)
-    path = [shoulder, (shoulder + head) / 2, head]
-    builder.add(tube(path, [[girth * 0.72] * 2, [(girth * 0.7 + skull) / 2.3] * 2, [skull * 0.8] * 2]), coat, True)
+    slim = 0.55 if neck > LONG else 1.0
+    bow = np.array([rng.uniform(-0.12, 0.12), 0, 0]) * (neck > LONG)
+    path = [shoulder, (shoulder + head) / 2 + bow, head]
+    middle = slim * (girth * 0.7 + skull) / 2.3
+    builder.add(tube(path, [[girth * 0.72] * 2, [middle] * 2, [skull * 0.8 * slim] * 2]), coat, True)
     builder.add(ellipsoid(head, (skull * 1.1, skull, skull)), coat if rng.random() < 0.7 else _plumage(rng))
     length, deep = rng.choice([rng.uniform(0.07, 0.15), rng.uniform(0.15, 0.4)]), skull * rng.uniform(0.22, 0.5)
     droop = np.array([1, 0, -rng.uniform(0, 0.35)])
@@ -111,10 +122,10 @@ def _folded_wings(builder: ShapeBuilder, rng, along, above, girth: float, colour
     builder.keypoint_pair("wing_middle", middle + y * girth * 0.22)
 
 
-def _spread_wings(builder: ShapeBuilder, rng, along, above, girth: float, colour: Colour) -> None:
+def _spread_wings(builder: ShapeBuilder, rng, along, above, girth: float, colour: Colour, raised: bool = False) -> None:
     """Wings out to both sides, raised or lowered, with a bend at the wrist."""
-    span, chord = rng.uniform(0.75, 1.3), rng.uniform(0.2, 0.34)
-    lift, sweep = np.radians(rng.uniform(-25, 55)), rng.uniform(-0.1, 0.35)
+    span, chord = rng.uniform(0.6, 1.7), rng.uniform(0.16, 0.42)
+    lift, sweep = np.radians(rng.uniform(35, 80) if raised else rng.uniform(-30, 60)), rng.uniform(-0.2, 0.5)
     out = np.array([0, np.cos(lift), np.sin(lift)])
     bend = np.radians(rng.uniform(-30, 10)) + lift
     outer = np.array([0, np.cos(bend), np.sin(bend)])
@@ -130,9 +141,9 @@ def _spread_wings(builder: ShapeBuilder, rng, along, above, girth: float, colour
     builder.keypoint_pair("wing_middle", wrist)
 
 
-def _bird_legs(builder: ShapeBuilder, rng, along, above, girth: float, colour: Colour) -> None:
+def _bird_legs(builder: ShapeBuilder, rng, along, above, girth: float, colour: Colour, tall: bool = False) -> None:
     """Two legs with three toes forward and one back."""
-    height = rng.choice([rng.uniform(0.15, 0.3), rng.uniform(0.3, 0.75)])
+    height = rng.uniform(0.6, 1.3) if tall else rng.choice([rng.uniform(0.12, 0.3), rng.uniform(0.3, 0.75)])
     hip = -along * 0.02 - above * girth * 0.75 + np.array([0, girth * 0.42, 0])
     ankle = hip + np.array([rng.uniform(-0.08, 0.05), 0, -height * 0.5])
     foot = np.array([0.02, girth * 0.42, hip[2] - height])

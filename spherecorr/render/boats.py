@@ -9,21 +9,30 @@ import numpy as np
 
 from spherecorr.render.colours import DARK, GLASS, random_coat, random_paint, random_pattern
 from spherecorr.render.shapes import Shape, ShapeBuilder, block, box, loft, plate, ring, tube
+from spherecorr.render.ships import decks, freight, square_rig
 
 TIMBER = [(0.07, 0.6, 0.45), (0.09, 0.5, 0.65), (0.06, 0.55, 0.3)]
 WHITE = np.array([0.93, 0.92, 0.88])
 
 
+KINDS = ("motor", "fishing", "sailing", "ketch", "rowing", "square-rigged", "longship", "liner", "freighter")
+SHARES = (0.14, 0.1, 0.16, 0.12, 0.1, 0.12, 0.08, 0.1, 0.08)
+
+
 def boat(rng: np.random.Generator) -> Shape:
-    """A hull with a pointed bow and a flat stern, and one of four kinds of rig on it."""
-    length, half = rng.uniform(4.5, 9), rng.uniform(0.8, 1.4)
-    depth, sheer = rng.uniform(0.7, 1.3), rng.uniform(0.1, 0.6)
+    """A hull with a pointed bow, and one of nine kinds of rig or superstructure on it."""
+    kind = rng.choice(KINDS, p=SHARES)
+    large, open_ended = kind in ("liner", "freighter", "square-rigged"), kind == "longship"
+    length, half = rng.uniform(9, 16) if large else rng.uniform(4.5, 9), rng.uniform(0.8, 1.6)
+    depth, sheer = rng.uniform(0.7, 1.9) if large else rng.uniform(0.5, 1.3), rng.uniform(0.1, 0.9)
     paint = random_coat(rng, TIMBER) if rng.random() < 0.3 else random_paint(rng)
     builder = ShapeBuilder("boat", random_pattern(rng, random_paint(rng), 0.15, 1.5))
     share = np.array([0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.88, 1.0])  # from the stern to the bow
     x = length * (share - 0.5)
-    beam = half * np.array([rng.uniform(0.65, 0.95), 0.93, 1, 1, 0.94, 0.74, 0.42, 0.04])
-    rim = depth + sheer * share**2
+    transom = 0.06 if open_ended else rng.uniform(0.55, 0.95)
+    beam = half * np.array([transom, 0.6 if open_ended else 0.93, 1, 1, 0.94, 0.74, 0.42, 0.04])
+    rise = rng.uniform(0.0, 0.7) if kind in ("square-rigged", "longship") else 0.0  # of the stern
+    rim = depth + sheer * share**2 + rise * (1 - share) ** 3
     x_rim = x + rng.uniform(0.02, 0.16) * length * share**4  # the bow leans forward
     _hull(builder, x, x_rim, beam, rim, paint, random_coat(rng, TIMBER) if rng.random() < 0.6 else WHITE)
     builder.add_both(tube(np.stack([x_rim, beam, rim], 1), np.full((8, 2), 0.06), (0, 0, 1), 8), random_paint(rng))
@@ -35,11 +44,16 @@ def boat(rng: np.random.Generator) -> Shape:
     builder.keypoint_pair("shoulder", (x_rim[5], beam[5] + 0.05, rim[5]))
     builder.keypoint_pair("chine", (x[0], beam[0] * 0.75, rim[0] * 0.35))
 
-    kind = rng.choice(["motor", "fishing", "sailing", "rowing"])
     if kind in ("motor", "fishing"):
         _cabin(builder, rng, length, half, depth, fishing=kind == "fishing")
-    elif kind == "sailing":
-        _sails(builder, rng, length, half, depth)
+    elif kind in ("sailing", "ketch"):
+        _sails(builder, rng, length, half, depth, two=kind == "ketch")
+    elif kind in ("square-rigged", "longship"):
+        square_rig(builder, rng, length, half, depth, masts=1 if open_ended else int(rng.integers(2, 4)))
+    elif kind == "liner":
+        decks(builder, rng, length, half, depth)
+    elif kind == "freighter":
+        freight(builder, rng, length, half, depth)
     else:
         _oars(builder, rng, length, half, depth)
     return builder.build()
@@ -88,13 +102,18 @@ def _cabin(builder: ShapeBuilder, rng, length: float, half: float, depth: float,
         builder.add(box((stern - 0.2, 0, depth * 0.3), (0.15, 0.1, depth)), DARK)
 
 
-def _sails(builder: ShapeBuilder, rng, length: float, half: float, depth: float) -> None:
-    """A mast with a mainsail behind it and a jib before it, and a low cabin."""
-    mast, height = rng.uniform(0.02, 0.14) * length, rng.uniform(0.9, 1.35) * length
+def _sails(builder: ShapeBuilder, rng, length: float, half: float, depth: float, two: bool = False) -> None:
+    """A mast with a mainsail behind it and a jib before it, perhaps a second, lower one, and a low cabin."""
+    mast, height = rng.uniform(0.02, 0.22) * length, rng.uniform(0.8, 1.45) * length
+    if two:
+        back, lower = rng.uniform(-0.36, -0.22) * length, depth + height * rng.uniform(0.55, 0.95)
+        builder.add(tube([(back, 0, depth - 0.1), (back, 0, lower)], [[0.07, 0.07], [0.04, 0.04]], segments=8), DARK)
+        mizzen, rear = WHITE if rng.random() < 0.7 else random_paint(rng), back - rng.uniform(0.15, 0.25) * length
+        builder.add(plate([(back - 0.06, depth + 0.6), (back - 0.06, lower * 0.97), (rear, depth + 0.6)], 0.03), mizzen)
     top, low = depth + height, depth + rng.uniform(0.5, 0.9)
     builder.add(tube([(mast, 0, depth - 0.1), (mast, 0, top)], [[0.08, 0.08], [0.04, 0.04]], segments=8), DARK)
     sail = WHITE if rng.random() < 0.7 else random_paint(rng)
-    end = mast - rng.uniform(0.35, 0.48) * length
+    end = mast - rng.uniform(0.25, 0.35 if two else 0.48) * length
     builder.add(tube([(mast, 0, low - 0.05), (end, 0, low - 0.05)], [[0.05, 0.05]] * 2, segments=8), DARK)
     builder.add(plate([(mast - 0.06, low), (mast - 0.06, top * 0.97), (end, low)], 0.03), sail, True)
     bow = 0.48 * length

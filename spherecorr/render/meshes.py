@@ -17,13 +17,13 @@ import numpy as np
 
 from spherecorr.files import list_files
 from spherecorr.render.colours import random_paint, random_pattern
+from spherecorr.render.deform import CREASE, deform
 from spherecorr.render.mesh_files import MeshError, read_faces
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.shapes import Shape, corner_normals
 
 ENDINGS = (".glb", ".obj")
 DEAL = ("trn", "test", "val", "trn", "trn", "trn")  # of a category's files, over and over
-CREASE = 0.77  # cosine of 40 degrees: faces that meet at less are shaded as one round surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,22 +169,6 @@ def vary(mesh: Mesh, category: str, rng: np.random.Generator) -> Shape:
         random_pattern(rng, random_paint(rng), 0.25, 3.0),
         {name: corners @ vertices[mesh.faces[face]] for name, (face, corners) in mesh.keypoints.items()},
     )
-
-
-def deform(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Stretch, taper and bend points `[N, 3]` in -1..1 smoothly, and alike on both sides of y = 0."""
-    x, y, z = points.T
-    lean, slim = rng.uniform(-0.18, 0.18, 2)
-    bent = points * np.exp(rng.uniform(-0.25, 0.25, 3))
-    bent[:, 1:] *= (1 + lean * x)[:, None]
-    bent[:, :2] *= (1 + slim * z)[:, None]
-    waves, phases = rng.normal(size=(4, 3)) * 1.6, rng.uniform(0, 2 * np.pi, (4, 1))
-    sizes = rng.normal(size=(4, 3)) * 0.03
-    for (kx, ky, kz), phase, size in zip(waves, phases, sizes, strict=True):
-        wave = np.sin(kx * x + kz * z + phase)
-        bent[:, [0, 2]] += (wave * np.cos(ky * y))[:, None] * size[[0, 2]]
-        bent[:, 1] += wave * np.sin(ky * y) * size[1]  # odd in y, so that the plane of symmetry stays
-    return bent
 
 
 def repaint(palette: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ from spherecorr.errors import SpherecorrError
 from spherecorr.render.animals import cat, cow, dog, horse, sheep
 from spherecorr.render.birds import bird
 from spherecorr.render.boats import boat
+from spherecorr.render.deform import deform_shape, pose_animal
 from spherecorr.render.furniture import chair
 from spherecorr.render.shapes import Shape
 from spherecorr.render.trains import train
@@ -23,15 +24,22 @@ CATEGORIES = {
 }  # fmt: skip
 
 
+DEFORMED, POSED = 0.5, 0.5
+ANIMALS = ("cat", "cow", "dog", "horse", "sheep")
+
+
 def make_shape(category: str, rng: np.random.Generator) -> Shape:
-    """A random object of a category.
+    """A random object of a category; every second is deformed, every second animal has a pose.
 
     Raises:
         SpherecorrError: no such category.
     """
     if category not in CATEGORIES:
         raise SpherecorrError(f"There is no procedural '{category}'. Choose from: {', '.join(CATEGORIES)}.")
-    return CATEGORIES[category](rng)
+    shape = CATEGORIES[category](rng)
+    if category in ANIMALS and rng.random() < POSED:
+        shape = pose_animal(shape, rng)
+    return deform_shape(shape, rng) if rng.random() < DEFORMED else shape
 
 
 @cache

@@ -24,10 +24,10 @@ from spherecorr.hub import HubError, cached_file, fetch_file
 from spherecorr.identity import FeatureSource
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.public import CONFIG, PUBLIC_SPHERES, public_folder
 from spherecorr.sphere.settings import SphereSettings
 
 WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 
 SHIPPED = {"mini": "mini-sphere"}
 
@@ -45,13 +45,18 @@ def load_sphere(source: str | Path, *, device: str = "auto") -> SphereMapper:
     """Load a sphere mapper.
 
     Args:
-        source: "mini" (ships), a checkpoint folder, a `.pth` file of the paper's authors, or a Hub id `owner/name`.
+        source: "mini" (ships), a name of `sphere.public` that was downloaded, a checkpoint folder, a `.pth` file of the
+            paper's authors, or a Hub id `owner/name`.
         device: "auto", "cpu", "cuda", ...
 
     Raises:
         CheckpointError: missing, damaged, or not a sphere checkpoint.
     """
     path = _path(source)
+    if source in PUBLIC_SPHERES and not (path / CONFIG).is_file():
+        raise CheckpointError(
+            f"The sphere '{source}' is not on this machine. Fetch it with `spherecorr download sphere {source}`."
+        )
     if path.suffix in (".pth", ".pt"):
         mapper = import_authors(path)
     else:
@@ -123,7 +128,9 @@ def _own_key(key: str) -> str:
 
 
 def _path(source: str | Path) -> Path:
-    return shipped_folder("checkpoints") / SHIPPED[source] if source in SHIPPED else Path(source).expanduser()
+    if source in SHIPPED:
+        return shipped_folder("checkpoints") / SHIPPED[source]
+    return public_folder(str(source)) if source in PUBLIC_SPHERES else Path(source).expanduser()
 
 
 def _is_hub_id(source: str | Path, path: Path) -> bool:

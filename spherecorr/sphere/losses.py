@@ -153,16 +153,14 @@ def background_loss(sphere: Tensor, background: Tensor, place: Tensor) -> Tensor
 
 
 def foreground_loss(logits: Tensor, mask: Tensor, background: Tensor) -> Tensor:
-    """Binary cross-entropy of what is object and what is not, each side counting half.
-
-    Not in the paper.
+    """Mean binary cross-entropy of what is object and what is not. Not in the paper.
 
     Args:
         logits: `[B, N]`, of the probability that a patch is the object's.
         mask: `[B, N]`, patches on the object.
         background: `[B, N]`, patches off the object; those that are neither are left out.
     """
-    return (_masked_mean(softplus(-logits), mask) + _masked_mean(softplus(logits), background)) / 2
+    return _masked_mean(softplus(torch.where(mask, -logits, logits)), mask | background)
 
 
 def visibility_loss(sphere: Tensor, mask: Tensor, cameras: Tensor) -> Tensor:

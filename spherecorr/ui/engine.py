@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, weights_available
-from spherecorr.backbones.registry import BACKBONES, resolutions
+from spherecorr.backbones.registry import BACKBONES, parts_of, resolutions
 from spherecorr.backbones.weights import fetch
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
@@ -22,6 +22,7 @@ from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
+from spherecorr.sphere.public import downloaded_spheres
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
@@ -29,7 +30,8 @@ MODELS_KEPT = 3
 IMAGES_KEPT = 64
 FEATURE_BYTES_KEPT = 600_000_000
 HOW_TO_GET_A_SPHERE = (
-    "Choose a sphere that fits, train one with `spherecorr train`, or convert a published one with `spherecorr import`."
+    "Choose a sphere that fits, fetch a published one with `spherecorr download sphere`, or train one with "
+    "`spherecorr train`."
 )
 
 
@@ -39,13 +41,14 @@ class AppSettings:
 
     Attributes:
         backbones: names for the menu; the first is chosen at the start.
-        spheres: sphere checkpoints for the menu: shipped names, folders or Hub ids; the first is chosen at the start.
+        spheres: sphere checkpoints for the menu: names, folders or Hub ids; the first is chosen at the start. By
+            default mini and those of `sphere.public` that were downloaded.
         examples: folder of the example pairs.
         device: for the backbones, "auto" takes a GPU if there is one.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
-    spheres: tuple[str, ...] = ("mini",)
+    spheres: tuple[str, ...] = field(default_factory=lambda: ("mini", *downloaded_spheres()))
     examples: Path = field(default_factory=lambda: shipped_folder("examples"))
     device: str = "auto"
 
@@ -91,8 +94,8 @@ class Engine:
         # A click in the page must not start a download.
         if not name.startswith("local-dir:") and not weights_available(name):
             raise BackboneError(f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`.")
-        key = (wanted, _weights_digest(name))
-        return self._backbones.get(key, lambda: load_backbone(wanted, device=self.settings.device))
+        key = (name, wanted, _weights_digest(name))
+        return self._backbones.get(key, lambda: load_backbone(name, sphere=wanted, device=self.settings.device))
 
     def sphere(self, controls: Controls) -> tuple[SphereMapper | None, str]:
         """The chosen sphere mapper, or None and a sentence that says why there is none and what to do about it.
@@ -190,16 +193,18 @@ class Engine:
 
         return self._spheres.get((name, _sphere_digest(name)), load)
 
-    def _wanted_tokens(self, controls: Controls) -> FeatureSource | str:
+    def _wanted_tokens(self, controls: Controls) -> FeatureSource | None:
+        """What the chosen sphere was trained on, where it reads features of the chosen backbone."""
         name = controls.backbone
         if name not in self.settings.backbones:
             raise SpherecorrError(f"Unknown backbone '{name}'. Choose one of: {', '.join(self.settings.backbones)}.")
         mapper, _ = self._checkpoint(controls.sphere)
         source = mapper.settings.source if mapper else None
-        return source if source and source.backbone == name else name
+        return source if source and source.backbone == parts_of(name)[0] else None
 
     def _features_key(self, picture: Picture, controls: Controls) -> tuple:
-        return (*picture.key, self._wanted_tokens(controls), _weights_digest(controls.backbone), controls.preset)
+        name, wanted = controls.backbone, self._wanted_tokens(controls)
+        return (*picture.key, name, wanted, _weights_digest(name), controls.preset)
 
     def _views_key(self, picture: Picture, controls: Controls) -> tuple:
         return (*self._features_key(picture, controls), controls.sphere, _sphere_digest(controls.sphere))
