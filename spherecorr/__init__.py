@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spherecorr.evaluation.report import Report
     from spherecorr.features import FeatureMap, SphereMap, joint_pca
     from spherecorr.images import load_image
+    from spherecorr.matching.alignment import align
     from spherecorr.matching.match import match
     from spherecorr.pipelines.train import train
     from spherecorr.sphere.checkpoint import load_sphere
@@ -25,6 +26,7 @@ __all__ = [
     "Report",
     "SphereMap",
     "SphereMapper",
+    "align",
     "evaluate",
     "joint_pca",
     "load_backbone",
@@ -40,6 +42,7 @@ _HOMES = {
     "Report": "spherecorr.evaluation.report",
     "SphereMap": "spherecorr.features",
     "SphereMapper": "spherecorr.sphere.mapper",
+    "align": "spherecorr.matching.alignment",
     "evaluate": "spherecorr.evaluation.evaluate",
     "joint_pca": "spherecorr.features",
     "load_backbone": "spherecorr.backbones",

@@ -72,11 +72,28 @@ class FeatureStore(Mapping[str, FeatureMap]):
             KeyError: the store has no such image.
             StoreError: the store holds crops for training.
         """
+        return self.crop(image_id, 0)
+
+    @property
+    def mirror(self) -> Mapping[str, FeatureMap]:
+        """The features of the mirror images of all images.
+
+        Raises:
+            StoreError: the store holds none.
+        """
+        if not self.settings.mirrored or self.settings.crop != "whole":
+            raise StoreError(
+                f"The store '{self.folder}' has no mirror images; extract whole pictures with --crops 2 --mirrored."
+            )
+        return _MirrorImages(self)
+
+    def crop(self, image_id: str, crop: int) -> FeatureMap:
+        """The features of a picture, or with crop 1 of its mirror image; see `__getitem__`."""
         if self.settings.crop != "whole":
             raise StoreError(f"The store '{self.folder}' holds crops for training; matching takes whole images.")
         framing = Framing(**_with_tuples(self._images[image_id]["framing"]))
         columns, rows = framing.grid
-        features = torch.from_numpy(self.tokens(image_id)).T.unflatten(1, (rows, columns))
+        features = torch.from_numpy(self.tokens(image_id, crop)).T.unflatten(1, (rows, columns))
         return FeatureMap(features, framing, self.settings.source)
 
     @property
@@ -106,6 +123,22 @@ class FeatureStore(Mapping[str, FeatureMap]):
         columns, rows = image["framing"]["grid"]
         first = image["first"] + crop * rows * columns
         return self.features[first : first + rows * columns]
+
+
+class _MirrorImages(Mapping[str, FeatureMap]):
+    """What `FeatureStore.mirror` gives."""
+
+    def __init__(self, store: FeatureStore):
+        self._store = store
+
+    def __getitem__(self, image_id: str) -> FeatureMap:
+        return self._store.crop(image_id, 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store)
+
+    def __len__(self) -> int:
+        return len(self._store)
 
 
 def partial_folder(folder: Path) -> Path:
