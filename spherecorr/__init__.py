@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spherecorr.images import load_image
     from spherecorr.matching.alignment import align
     from spherecorr.matching.match import match
+    from spherecorr.pipelines.compare import compare
     from spherecorr.pipelines.train import train
     from spherecorr.sphere.checkpoint import load_sphere
     from spherecorr.sphere.mapper import SphereMapper
@@ -27,6 +28,7 @@ __all__ = [
     "SphereMap",
     "SphereMapper",
     "align",
+    "compare",
     "evaluate",
     "joint_pca",
     "load_backbone",
@@ -43,6 +45,7 @@ _HOMES = {
     "SphereMap": "spherecorr.features",
     "SphereMapper": "spherecorr.sphere.mapper",
     "align": "spherecorr.matching.alignment",
+    "compare": "spherecorr.pipelines.compare",
     "evaluate": "spherecorr.evaluation.evaluate",
     "joint_pca": "spherecorr.features",
     "load_backbone": "spherecorr.backbones",
