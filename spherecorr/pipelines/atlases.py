@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from spherecorr.data.records import ImageRecord, PairRecord
+from spherecorr.errors import SpherecorrError
 from spherecorr.pipelines.train import Dataset, held_out_pairs, open_parts, train
 from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.store import INDEX
 
 
 def train_atlases(
@@ -30,7 +32,7 @@ def train_atlases(
         out: folder that gets a run for each category, `out / category`; the same call resumes.
         split: see there.
         masks: see there.
-        stores: see there; each holds all categories.
+        stores: see there; each is there already and holds all categories.
         validation: see there; a category is scored on its own pairs.
         validation_split: see there.
         broken: see there.
@@ -40,8 +42,13 @@ def train_atlases(
         Category -> mapper.
 
     Raises:
-        SpherecorrError: see `train`.
+        SpherecorrError: a store is not there; and see `train`.
     """
+    for store in stores:
+        if not (Path(store) / INDEX).is_file():
+            raise SpherecorrError(
+                f"There is no store '{store}'; `spherecorr extract --labels --crops 4` makes it, of all categories."
+            )
     parts = open_parts(data, stores, Path(out), split, masks, broken)
     pairs = held_out_pairs(validation, validation_split, broken) if validation is not None else []
     mappers = {}
