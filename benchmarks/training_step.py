@@ -68,6 +68,7 @@ def make_views(options: argparse.Namespace) -> TensorCrops:
     known = Annotations(
         torch.rand(images, generator=generator) * 360,
         torch.full((images,), math.nan),
+        torch.ones(images),
         torch.arange(images) % CATEGORIES,
         tuple(map(str, range(CATEGORIES))),
     )

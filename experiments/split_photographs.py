@@ -2,8 +2,8 @@
 
     python experiments/split_photographs.py photo_viewpoints --out experiments/photo_split.csv
 
-Of every category and azimuth 5 in 8 go to trn, 1 to val and 2 to test, in the order of a hash of their names. Copies of one
-picture stay together.
+Of every category and azimuth 5 in 8 go to trn, 1 to val and 2 to test, in the order of a hash of their names. Copies of
+one picture stay together.
 """
 
 from __future__ import annotations

@@ -102,11 +102,13 @@ class SphereMap:
         points: `[3, H, W]` of unit length on the sphere; `[2, H, W]` on the plane.
         framing: of the cells.
         surface: the name of the surface, see `sphere.surface`.
+        foreground: float `[H, W]`, 0..1, how likely a cell is the object's; None where the mapper cannot tell so.
     """
 
     points: Tensor
     framing: Framing
     surface: Literal["sphere", "plane"] = "sphere"
+    foreground: Tensor | None = None
 
 
 def joint_pca(

@@ -31,7 +31,9 @@ def balls(count: int = 48, side: int = 7, dim: int = 16) -> TensorCrops:
     features = directions @ torch.randn(3, dim, generator=generator)
     features = features + 0.1 * torch.randn(features.shape, generator=generator)
     labels = torch.cat([torch.stack([mask, ~mask], dim=-1).expand(count, -1, -1), directions], dim=-1)
-    known = Annotations(azimuth, torch.full((count,), math.nan), torch.zeros(count, dtype=torch.long), ("ball",))
+    known = Annotations(
+        azimuth, torch.full((count,), math.nan), torch.ones(count), torch.zeros(count).long(), ("ball",)
+    )
     return TensorCrops(features.half()[:, None], labels.half()[:, None], known, (side, side))
 
 

@@ -268,7 +268,7 @@ def test_views_from_tensors(tmp_path):
 
 def made(count: int, first: float, **other) -> TensorCrops:
     """Images of one crop and one patch, whose feature is the image's number."""
-    known = Annotations(torch.zeros(count), torch.zeros(count), torch.zeros(count).long(), ("blob",))
+    known = Annotations(torch.zeros(count), torch.zeros(count), torch.ones(count), torch.zeros(count).long(), ("blob",))
     features, labels = torch.arange(first, first + count).view(count, 1, 1, 1), torch.zeros(count, 1, 1, 5)
     return TensorCrops(features, labels, **{"known": known, "grid": (1, 1), **other})
 
@@ -326,7 +326,7 @@ def test_whether_any_image_has_foreground(tmp_path, backbone):
     [
         ({"grid": (1, 2)}, r"Crops of different grid cannot be joined: \(1, 1\), \(1, 2\)"),
         (
-            {"known": Annotations(torch.zeros(2), torch.zeros(2), torch.zeros(2).long(), ("ball",))},
+            {"known": Annotations(torch.zeros(2), torch.zeros(2), torch.ones(2), torch.zeros(2).long(), ("ball",))},
             "Crops of different categories cannot be joined",
         ),
     ],
@@ -339,7 +339,10 @@ def test_views_that_do_not_fit_together(change, message):
 def test_mistakes_in_the_records(tmp_path):
     record = painted(tmp_path)
     for change, message in (
-        ({"azimuth": None, "azimuth_bin": None}, r"picture\.png' has no azimuth; a sphere is trained on images with"),
+        (
+            {"azimuth": None, "azimuth_bin": None},
+            "None of the images has an azimuth; a sphere is trained on images with viewpoints",
+        ),
         ({"azimuth": math.nan}, r"picture\.png' has an azimuth or elevation that is no finite number of degrees"),
         ({"azimuth": 0.0, "elevation": math.nan}, r"picture\.png' has an azimuth or elevation that is no finite"),
         ({"mask": None}, r"picture\.png' has no mask; training needs one for every image"),

@@ -21,6 +21,7 @@ from spherecorr.data.freiburg_cars import FreiburgCars
 from spherecorr.data.proposal_flow import PFPascal, PFWillow
 from spherecorr.data.records import DatasetError
 from spherecorr.data.spair import SPair71k, SPairU
+from spherecorr.training.annotations import read_annotations
 
 
 def picture(path, size=(64, 48), mode="RGB") -> None:
@@ -293,7 +294,7 @@ def test_a_folder_of_ones_own(tmp_path):
     ]
     for changes, message in (
         ({"azimuth": "nan"}, "viewpoints.csv, line 2' has the azimuth 'nan', which is no number"),
-        ({"azimuth": ""}, "line 2' has neither an azimuth nor an azimuth_bin of 0 to 7"),
+        ({"azimuth": "", "mask": ""}, "line 2' has neither an azimuth nor an azimuth_bin of 0 to 7"),
         ({"azimuth": "", "azimuth_bin": "8"}, "line 2' has the azimuth bin 8, which is none of 0 to 7"),
         ({"elevation": "high"}, "line 2' has the elevation 'high', which is no number of degrees"),
         ({"elevation": "-91"}, "line 2' has the elevation -91.0, which is not -90 to 90 degrees"),
@@ -318,6 +319,29 @@ def test_a_folder_of_ones_own(tmp_path):
 )
 def test_eth80_azimuths_become_spairs(tmp_path, name, azimuth, elevation):
     assert eth80_viewpoint(tmp_path / f"{name}.jpg") == (azimuth, elevation)
+
+
+def test_a_folders_picture_with_a_mask_needs_no_viewpoint(tmp_path):
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    Image.new("L", (64, 48), 255).save(tmp_path / "mask.png")
+    rows = [
+        {"image": "a.png", "category": "mug", "azimuth": "", "mask": "mask.png", "quality": "skip"},
+        {"image": "b.png", "category": "mug", "azimuth": 90, "mask": "mask.png", "quality": "fair"},
+    ]
+    table(tmp_path / "viewpoints.csv", rows)
+    first, second = Folder(tmp_path).images("all")
+    assert (first.azimuth, first.azimuth_bin, first.quality) == (None, None, 0.0)
+    assert (second.azimuth, second.quality) == (90, 0.5)
+    known = read_annotations([first, second])
+    assert known.azimuth.isnan().tolist() == [True, False] and known.quality.tolist() == [0.0, 0.5]
+    for changes, message in (
+        ({"mask": ""}, "has neither an azimuth nor an azimuth_bin"),
+        ({"quality": "poor"}, "has the quality 'poor', which is none of good, fair, skip and 0 to 1"),
+        ({"surface": "none.png"}, "names the surface 'none.png', which is missing"),
+    ):
+        table(tmp_path / "viewpoints.csv", [{**rows[0], **{"surface": ""}, **changes}])
+        refuses(lambda: Folder(tmp_path).images("all"), message)
 
 
 def test_eth80(tmp_path, test_data):

@@ -10,6 +10,7 @@ from spherecorr.sphere.losses import (
     background_loss,
     camera_directions,
     equivariance_loss,
+    foreground_loss,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
@@ -53,6 +54,24 @@ def test_reconstruction_of_packed_patches_is_that_of_the_mask():
 
 
 AROUND = torch.arange(8) * 45.0
+
+
+def test_a_viewpoint_counts_by_its_quality():
+    azimuth, mask = torch.tensor([0.0, 90.0, 180.0]), torch.ones(3, 5, dtype=torch.bool)
+    points = ring(torch.tensor([0.0, 90.0, 0.0]))  # the third is wrong by half a turn
+    cosines = view_cosines(azimuth)
+    assert viewpoint_loss(points, mask, cosines) == pytest.approx(2 * 4 / 9, abs=1e-6)
+    half = viewpoint_loss(points, mask, cosines, torch.tensor([1.0, 1.0, 0.5]))
+    assert half == pytest.approx(2 * 0.5 * 4 / 2.5**2, abs=1e-6)
+    unknown = view_cosines(torch.tensor([0.0, 90.0, math.nan]))
+    assert viewpoint_loss(points, mask, unknown, torch.tensor([1.0, 1.0, 0.0])) == pytest.approx(0, abs=1e-6)
+
+
+def test_foreground_counts_either_side_half():
+    logits = torch.tensor([[0.0, 0.0, 100.0, -100.0]])
+    mask, background = torch.tensor([[True, True, True, False]]), torch.tensor([[False, False, False, True]])
+    assert foreground_loss(logits, mask, background) == pytest.approx(2 / 3 * math.log(2) / 2)
+    assert foreground_loss(logits, ~mask, background[:, [3, 1, 2, 0]]) == pytest.approx((100 + math.log(2)) / 2)
 
 
 def ring(azimuth: torch.Tensor) -> torch.Tensor:

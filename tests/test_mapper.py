@@ -179,3 +179,21 @@ def test_foreground_is_what_does_not_fall_straight_below():
     assert with_place.foreground(ball).tolist() == [[False, False], [False, False], [True, True], [True, True]]
     nothing = SphereMap(column[:, :1].repeat(1, 4, 2), ball.framing)
     assert with_place.foreground(nothing).all()
+
+
+def test_a_mapper_with_a_head_of_its_own_tells_the_object():
+    made = mapper(background="head")
+    ball = made.sphere_map(features())
+    assert ball.foreground.shape == ball.points.shape[1:]
+    assert 0 < ball.foreground.min() <= ball.foreground.max() < 1
+    told = SphereMap(ball.points, ball.framing, foreground=torch.tensor([[0.2, 0.6, 0.9, 0.4, 0.7, 0.8]]))
+    assert made.foreground(told).tolist() == [[False, True, True, False, True, True]]
+
+
+def test_logits_of_some_patches_alone_are_those_of_all():
+    made = mapper(background="head")
+    tokens = torch.randn(2, 15, 16, generator=torch.Generator().manual_seed(0))
+    wanted = torch.arange(30).reshape(2, 15) % 3 == 0
+    _, expected = made.answer(tokens)
+    _, logits = made.answer(tokens, None, wanted)
+    torch.testing.assert_close(logits, expected * wanted)

@@ -415,3 +415,17 @@ def test_a_mapper_of_other_features():
     features = random_map(3, 4)
     with pytest.raises(SphereMismatchError, match="takes features of 64 channels; backbone 'hand-made' gives 32"):
         match(features, features, [(1, 1)], sphere=SphereMapper(SphereSettings(64)))
+
+
+@pytest.mark.parametrize("fusion", ["cosine", "l2"])
+def test_surely_background_is_never_near_on_the_sphere(fusion):
+    features = one_hot_map([[0, 1, 2]])
+    points = torch.eye(3)[:, None]
+    plain = ImageFeatures(features, SphereMap(points, features.framing))
+    told = ImageFeatures(features, SphereMap(points, features.framing, foreground=torch.tensor([[0.0, 1.0, 1.0]])))
+    cells = [np.array([[0, 0]])]
+    without = PairSimilarity([plain], plain, fusion).rows(cells, (1.0,)).flatten().tolist()[0]
+    away, second, third = PairSimilarity([plain], told, fusion).rows(cells, (1.0,)).flatten().tolist()
+    assert without == {"cosine": 1, "l2": 0}[fusion]  # the cell itself
+    assert away == pytest.approx({"cosine": -1, "l2": -2}[fusion])  # as far as the sphere's other side
+    assert second == third == pytest.approx({"cosine": 0, "l2": -(2**0.5)}[fusion])

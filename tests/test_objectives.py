@@ -100,6 +100,7 @@ def equivariance(shift: float) -> float:
         batch,
         grid_positions(data.grid).expand(len(data), -1, -1),
         batch.directions,
+        None,
         SURFACES["sphere"],
         torch.Generator(),
         SETTINGS.triplets,

@@ -365,3 +365,18 @@ def test_backgrounds():
     assert crop.shape == (SIZE, SIZE, 3)
     assert len(np.unique(crop[..., 0])) >= 25  # half of the photograph's shorter side at least
     assert np.ptp(crop.astype(int), axis=0).max() <= 1  # its columns are still columns, but for rounding
+
+
+def test_objects_are_cut_out_of_backgrounds():
+    """A red object on green: the emptiest crops show it little, and what they show of it is painted green."""
+    photo = np.full((60, 90, 3), (0, 200, 0), np.uint8)
+    mask = np.zeros((60, 90), bool)
+    mask[20:45, 30:60] = True
+    photo[mask] = (200, 0, 0)
+    shown = [photo_background(photo, SIZE, np.random.default_rng(seed)) for seed in range(6)]
+    assert any((crop[..., 0] > 100).any() for crop in shown)
+    for seed in range(6):
+        crop = photo_background(photo, SIZE, np.random.default_rng(seed), mask)
+        assert crop.shape == (SIZE, SIZE, 3) and crop[..., 0].max() < 20 and crop[..., 1].min() > 180
+    everything = photo_background(photo, SIZE, np.random.default_rng(0), np.ones_like(mask))
+    assert np.ptp(everything.reshape(-1, 3), axis=0).max() == 0  # nothing is left to paint with but its mean

@@ -170,7 +170,7 @@ def test_photographs_serve_as_backgrounds(tmp_path):
     settings = replace(SETTINGS, backgrounds=str(tmp_path / "photos"))
     red = 0
     for index in range(12):
-        rendering = render_object(OBJECTS, "dog", [0, 0, index], settings, [str(folder / "red.png")])
+        rendering = render_object(OBJECTS, "dog", [0, 0, index], settings, [(str(folder / "red.png"), None)])
         background = rendering.image[~rendering.mask]
         red += bool((background[:, 1:] == 0).all())
     assert 2 <= red <= 10  # every second one, at random
@@ -180,7 +180,7 @@ def test_photographs_serve_as_backgrounds(tmp_path):
 def backgrounds_of(photo) -> list[np.ndarray]:
     """The pictures of twelve renders, about half of which stand before the photograph."""
     settings = replace(SETTINGS, backgrounds=str(photo.parent))
-    return [render_object(OBJECTS, "dog", [0, 0, index], settings, [str(photo)]).image for index in range(12)]
+    return [render_object(OBJECTS, "dog", [0, 0, index], settings, [(str(photo), None)]).image for index in range(12)]
 
 
 def test_a_photograph_is_one_picture_however_it_is_stored(tmp_path):
@@ -249,3 +249,22 @@ def test_mistakes_are_said_before_anything_is_written(tmp_path, change, message)
         render_dataset(tmp_path, replace(SETTINGS, **change))
     assert message in str(mistake.value) and "\n" not in str(mistake.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_masks_of_backgrounds_lie_under_the_photographs_paths(tmp_path):
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    (photos / "dog").mkdir(parents=True)
+    (masks / "dog").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (80, 50), (0, 200, 0)).save(photos / "dog" / f"{name}.jpg")
+    mask = np.zeros((50, 80), np.uint8)
+    mask[10:40, 20:60] = 255
+    Image.fromarray(mask).save(masks / "dog" / "a.png")
+    settings = replace(SETTINGS, backgrounds=str(photos), background_masks=str(masks), count=4, pairs=1)
+    render_dataset(tmp_path / "out", settings, processes=1)
+    with pytest.raises(
+        SpherecorrError, match=r"No picture in '.*photos' has a mask in '.*nowhere' under the same path"
+    ):
+        render_dataset(tmp_path / "none", replace(settings, background_masks=str(tmp_path / "nowhere")), processes=1)
+    with pytest.raises(SpherecorrError, match="Masks of backgrounds need the backgrounds"):
+        render_dataset(tmp_path / "none", replace(settings, backgrounds=None), processes=1)

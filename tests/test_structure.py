@@ -34,6 +34,7 @@ ARROWS = {
     "masking": {"data", "device", "files", "images"},
     "store_settings": {"geometry", "identity"},
     "crops": {"data", "geometry", "images", "store_settings"},
+    "dense_labels": {"crops", "data"},
     "store": {"crops", "data", "features", "geometry", "identity", "store_settings"},
     "extraction": {"backbones", "crops", "data", "files", "geometry", "store", "store_settings"},
     "evaluation": RESULTS | {"data", "metrics", "parallel", "store"},
@@ -41,7 +42,18 @@ ARROWS = {
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
     "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
     "pipelines": RESULTS
-    | {"data", "evaluation", "extraction", "masking", "parallel", "store", "store_settings", "training", "views"},
+    | {
+        "data",
+        "dense_labels",
+        "evaluation",
+        "extraction",
+        "masking",
+        "parallel",
+        "store",
+        "store_settings",
+        "training",
+        "views",
+    },
     "cli": RESULTS
     | {"data", "evaluation", "parallel", "pipelines", "render", "store_settings", "training", "ui", "views"},
 }
@@ -163,7 +175,7 @@ def test_help_and_import_load_nothing_heavy(code):
 
 
 COMMANDS = "app, match, render, extract, pretrain, train, import, eval, reproduce, compare, download".split(", ")
-COMMANDS += [f"data {action}" for action in ("check", "pairs", "masks")]
+COMMANDS += [f"data {action}" for action in ("check", "pairs", "masks", "directions")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

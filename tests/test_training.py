@@ -290,7 +290,7 @@ def test_a_run_writes_what_it_is_and_where_it_was_best(tmp_path):
     )
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["training"]["images"] == 48 and config["training"]["weights"]["background"] == 1
-    assert config["mapper"]["background"] == "below" and config["versions"] == {"x": "1"}
+    assert config["mapper"]["background"] == "head" and config["versions"] == {"x": "1"}
     losses = [line for line in metrics(tmp_path) if "surface" in line]
     assert [line["step"] for line in losses] == list(range(5, 65, 5))
     validations = [line for line in metrics(tmp_path) if "validation_kap" in line]
@@ -425,3 +425,24 @@ def test_training_goes_on_from_a_mapper_of_the_same_shape():
         assert torch.allclose(value, second.state_dict()[name], atol=1e-6), name
     with pytest.raises(SpherecorrError, match="has another feature size, width, depth, surface or positions"):
         fit(data, replace(settings, sphere=SphereSettings(16, width=32, depth=2)), start=first)
+
+
+def test_a_mask_without_viewpoint_teaches_the_foreground_alone():
+    data = balls()
+    data.known = replace(data.known, azimuth=data.known.azimuth.clone().fill_(math.nan), quality=torch.zeros(48))
+    settings = replace(SETTINGS, weights=LossWeights().changed({"reconstruction": 0, "foreground": 1}))
+    mapper = fit(data, settings)
+    batch = everything(data)
+    assert mapper.settings.background == "head"
+    with torch.no_grad():
+        _, logits = mapper.answer(batch.features)
+    assert ((logits > 0) == batch.mask).float().mean() > 0.95
+
+
+def test_what_the_start_knows_of_the_background_stays():
+    told = fit(balls(), replace(SETTINGS, steps=1, weights=only("foreground")))
+    assert fit(balls(), replace(SETTINGS, steps=1, weights=only("viewpoint")), start=told).settings.background == "head"
+    plain = fit(balls(), replace(SETTINGS, steps=1, weights=only("background")))
+    assert (
+        fit(balls(), replace(SETTINGS, steps=1, weights=only("foreground")), start=plain).settings.background == "head"
+    )

@@ -15,18 +15,20 @@ from spherecorr.cli.base import (
     print_left_out,
     show_progress,
 )
+from spherecorr.cli.directions import register_directions
 
 COLUMNS = ("split", "images", "pairs", "keypoints", "masks")
 
 
 def register_data(commands) -> None:
-    """Options of `spherecorr data check`, `data pairs` and `data masks`."""
-    summary = "Count a dataset, write its pairs, or make masks for it."
+    """Options of `spherecorr data check`, `data pairs`, `data masks` and `data directions`."""
+    summary = "Count a dataset, write its pairs, or make masks or directions for it."
     data = commands.add_parser("data", help=summary, description=summary)
     actions = data.add_subparsers(metavar="ACTION", required=True)
     register_check(actions)
     register_pairs(actions)
     register_masks(actions)
+    register_directions(actions)
 
 
 def register_check(actions) -> None:

@@ -10,15 +10,19 @@ from spherecorr.data.reading import check_record, check_split, find_mask, pictur
 from spherecorr.data.records import DatasetError, ImageRecord
 from spherecorr.files import list_files
 
+QUALITIES = {"good": 1.0, "fair": 0.5, "skip": 0.0}
+
 
 class Folder:
     """Reads a folder with `viewpoints.csv`, pictures and, if there, masks.
 
     The columns are `image` (a path under the folder), `category`, and `azimuth` (degrees of the camera from the
-    object's front towards its left) or `azimuth_bin` (0 to 7, in steps of 45 degrees). The columns `elevation` (degrees
-    of the camera above the object's horizon), `mask` (a path under the folder, see `masks.read_mask`) and `instance`
-    (a name that all pictures of one object share, so that they are not compared with each other) are optional, and so
-    is what stands in them.
+    object's front towards its left) or `azimuth_bin` (0 to 7, in steps of 45 degrees). A picture with a mask may have
+    neither: it still teaches what is object and what is not. The columns `elevation` (degrees of the camera above the
+    object's horizon), `mask` (a path under the folder, see `masks.read_mask`), `surface` (likewise, see
+    `dense_labels`), `instance` (a name that all pictures of one object share, so that they are not compared with each
+    other) and `quality` (of the viewpoint: "good", "fair", "skip" or a weight from 0 to 1) are optional, and so is what
+    stands in them.
 
     Args:
         root: the folder.
@@ -59,9 +63,11 @@ class Folder:
             raise DatasetError(f"'{where}' names no image.")
         path, mask = self.root / row["image"], row.get("mask")
         identity = f"{row['category']}/{Path(row['image']).with_suffix('').as_posix().replace('/', '-')}"
-        azimuth, azimuth_bin = _azimuth(where, row)
-        if mask and not (self.root / mask).is_file():
-            raise DatasetError(f"'{where}' names the mask '{mask}', which is missing.")
+        azimuth, azimuth_bin = _azimuth(where, row, may_lack=bool(mask) or self.masks is not None)
+        for column in ("mask", "surface"):
+            if (named := row.get(column)) and not (self.root / named).is_file():
+                raise DatasetError(f"'{where}' names the {column} '{named}', which is missing.")
+        surface = row.get("surface")
         record = ImageRecord(
             id=identity,
             path=path,
@@ -73,19 +79,35 @@ class Folder:
             azimuth=azimuth,
             elevation=_degrees(where, row, "elevation"),
             mask=find_mask(identity, self.root / (mask or ""), self.masks),
+            surface=self.root / surface if surface else None,
             instance=row.get("instance") or None,
+            quality=_quality(where, row),
         )
         return check_record(record, where)
 
 
-def _azimuth(where: str, row: dict[str, str]) -> tuple[float | None, int]:
-    """Azimuth in 0..360, None where only the bin is given, and the bin."""
+def _azimuth(where: str, row: dict[str, str], may_lack: bool) -> tuple[float | None, int | None]:
+    """Azimuth in 0..360, None where only the bin is given, and the bin; both None where neither is and need not be."""
     azimuth, given = _degrees(where, row, "azimuth"), row.get("azimuth_bin", "")
     if azimuth is not None:
         return azimuth % 360, int(azimuth % 360 // 45)
+    if not given.strip() and may_lack:
+        return None, None
     if not given.isdecimal():
         raise DatasetError(f"'{where}' has neither an azimuth nor an azimuth_bin of 0 to 7.")
     return None, int(given)
+
+
+def _quality(where: str, row: dict[str, str]) -> float:
+    """The weight of the viewpoint, 0..1; 1 where nothing is said."""
+    given = (row.get("quality") or "good").strip().lower()
+    try:
+        weight = QUALITIES[given] if given in QUALITIES else float(given)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight <= 1:
+        raise DatasetError(f"'{where}' has the quality '{given}', which is none of good, fair, skip and 0 to 1.")
+    return weight
 
 
 def _degrees(where: str, row: dict[str, str], column: str) -> float | None:

@@ -31,8 +31,10 @@ class ImageRecord:
         azimuth: degrees of the camera from the object's front towards its left; None where only the bin is known.
         elevation: degrees of the camera above the object's horizon; None where unknown.
         mask: path of the segmentation (see `masks.read_mask`); None if there is none.
-        surface: path of the surface points of a render (see `render.dataset`); None for photographs.
+        surface: path of the surface points of a render (see `render.dataset`), or of what stands for them on a
+            photograph (see `dense_labels`); None without.
         instance: the very object that is shown, of its category; None where every image is taken to show its own.
+        quality: how sure the viewpoint is, 0 to 1: the weight that training gives it.
     """
 
     id: str
@@ -47,6 +49,7 @@ class ImageRecord:
     mask: Path | None = None
     surface: Path | None = None
     instance: str | None = None
+    quality: float = 1.0
 
     @property
     def viewpoint(self) -> float | None:
@@ -91,7 +94,7 @@ class ImageRecord:
     def load_surface(self) -> np.ndarray:
         """Float32 `[h, w, 3]` in -1..1; meaningful on the mask only."""
         if self.surface is None:
-            raise DatasetError(f"Image '{self.id}' has no surface points; only renders do.")
+            raise DatasetError(f"Image '{self.id}' has no surface points.")
         with of_a_dataset():
             surface = open_picture(self.surface)
         return np.asarray(surface, dtype=np.float32) / 127.5 - 1

@@ -98,10 +98,13 @@ class PairSimilarity:
             raise SpherecorrError("The sphere's share needs a sphere map, and the target has none; alpha 0 is raw.")
         points = self.target.sphere.points.flatten(1).T.float()
         found = [source.surface_points(own) for source, own in zip(self.sources, cells, strict=True)]
-        queries = torch.cat(found).to(points)
-        if self.fusion == "l2":
-            return -torch.cdist(queries, points)
-        return SURFACES[self.target.sphere.surface].similarity(queries, points)
+        similarity = SURFACES[self.target.sphere.surface].similarity(torch.cat(found).to(points), points)
+        if (foreground := self.target.sphere.foreground) is not None:
+            # What is surely background counts as lying on the sphere's other side.
+            similarity = foreground.flatten().to(similarity) * (1 + similarity) - 1
+        if self.fusion == "l2" and self.target.sphere.surface == "sphere":
+            return -(2 * (1 - similarity)).clamp(min=0).sqrt()
+        return similarity
 
 
 def _distinct(cells: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray | None]:

@@ -21,10 +21,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from spherecorr.data.masks import read_mask
 from spherecorr.errors import SpherecorrError
 from spherecorr.files import list_files, write_atomic
 from spherecorr.images import load_image
@@ -33,6 +35,8 @@ from spherecorr.render.meshes import MeshObjects
 from spherecorr.render.objects import ProceduralObjects
 from spherecorr.render.scene import Rendering, random_camera, render
 from spherecorr.render.settings import SPLITS, RenderSettings
+
+Photograph: TypeAlias = tuple[str, str | None]  # a picture's path, and its object's mask's
 
 MIN_SIZE = 32  # pixels; in smaller pictures parts vanish between the rays
 
@@ -49,7 +53,7 @@ def render_dataset(root: Path, settings: RenderSettings, processes: int = 2) -> 
     categories = settings.categories or objects.categories
     settings = replace(settings, categories=categories)
     _check(settings, categories, objects)
-    photos = _photographs(settings.backgrounds)
+    photos = _photographs(settings.backgrounds, settings.background_masks)
     names = _merged_names(root / "keypoints.json", categories, objects)
     _write_once(root / f"render-{settings.split}.json", {**asdict(settings), "files": objects.files})
     _write_json(root / "keypoints.json", names)
@@ -66,7 +70,9 @@ def image_id(split: str, category: str, index: int) -> str:
     return f"{split}_{category}_{index:06d}"
 
 
-def render_object(objects, category: str, seed: list[int], settings: RenderSettings, photos: list[str]) -> Rendering:
+def render_object(
+    objects, category: str, seed: list[int], settings: RenderSettings, photos: list[Photograph]
+) -> Rendering:
     """One picture, decided by its seed alone."""
     rng = np.random.default_rng(seed)
     shape = objects.make(category, rng)
@@ -75,8 +81,9 @@ def render_object(objects, category: str, seed: list[int], settings: RenderSetti
     if settings.studio:
         background = studio_background(inner, rng)
     elif photos and rng.random() < 0.5:
-        photo = np.asarray(load_image(photos[rng.integers(len(photos))]))
-        background = photo_background(photo, inner, rng)
+        path, mask = photos[rng.integers(len(photos))]
+        photo = np.asarray(load_image(path))
+        background = photo_background(photo, inner, rng, None if mask is None else read_mask(mask)[0])
     else:
         background = procedural_background(inner, rng)
     return render(shape, camera, background, rng)
@@ -93,7 +100,7 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _render_one(root: Path, settings: RenderSettings, objects, photos: list[str], job: tuple[str, int]) -> None:
+def _render_one(root: Path, settings: RenderSettings, objects, photos: list[Photograph], job: tuple[str, int]) -> None:
     category, index = job
     stem = image_id(settings.split, category, index)
     annotation = root / "ImageAnnotation" / category / f"{stem}.json"
@@ -217,13 +224,22 @@ def _merged_names(path: Path, categories: tuple[str, ...], objects) -> dict[str,
     return known | names
 
 
-def _photographs(folder: str | None) -> list[str]:
+def _photographs(folder: str | None, masks: str | None) -> list[Photograph]:
+    """Photographs below a folder, each with its mask; with masks, only those that have one."""
     if folder is None:
+        if masks is not None:
+            raise SpherecorrError("Masks of backgrounds need the backgrounds; give their folder, too.")
         return []
     found = sorted(str(p) for p in list_files(Path(folder), "**/*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not found:
         raise SpherecorrError(f"There is no .jpg or .png picture in '{folder}' or below it.")
-    return found
+    if masks is None:
+        return [(path, None) for path in found]
+    pairs = [(path, Path(masks, Path(path).relative_to(folder)).with_suffix(".png")) for path in found]
+    masked: list[Photograph] = [(path, str(mask)) for path, mask in pairs if mask.is_file()]
+    if not masked:
+        raise SpherecorrError(f"No picture in '{folder}' has a mask in '{masks}' under the same path, as .png.")
+    return masked
 
 
 def _write_once(path: Path, settings: dict) -> None:

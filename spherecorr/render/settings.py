@@ -20,6 +20,8 @@ class RenderSettings:
         seed: the same seed gives the same files.
         meshes: folder of meshes to render. None: procedural objects. See `render.meshes`.
         backgrounds: folder searched for photographs; every second picture gets one. None: plain and clouded ones.
+        background_masks: folder with masks of the photographs' objects under the same paths, as .png; they are cut out
+            of the backgrounds, so that no dog or car is taught to be background. None: photographs as they are.
         supersample: rays per pixel along each side.
         studio: put pale backdrops behind all objects, for pictures that people look at.
     """
@@ -32,5 +34,6 @@ class RenderSettings:
     seed: int = 0
     meshes: str | None = None
     backgrounds: str | None = None
+    background_masks: str | None = None
     supersample: int = 1
     studio: bool = False

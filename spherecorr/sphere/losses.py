@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, grid_sample, normalize
+from torch.nn.functional import cosine_similarity, grid_sample, normalize, softplus
 
 from spherecorr.sphere.surface import Sphere, Surface, turn
 
@@ -29,21 +29,25 @@ def reconstruction_loss(features: Tensor, rebuilt: Tensor, mask: Tensor | None =
     return _masked_mean(error, torch.ones_like(error) if mask is None else mask)
 
 
-def viewpoint_loss(sphere: Tensor, mask: Tensor, cosines: Tensor) -> Tensor:
+def viewpoint_loss(sphere: Tensor, mask: Tensor, cosines: Tensor, quality: Tensor | None = None) -> Tensor:
     """Mean directions must differ between images as the cameras do.
 
-    `mean over i, j of (m_i . m_j - c_ij)^2`, where `m_i` is the normalised mean of image i's foreground points and
-    `c_ij` the cosine between two cameras. Only differences count, so the sphere may turn as a whole. 0.5 is the level
-    of unrelated directions, 1.5 of equal ones (for views spread evenly around the object).
+    `mean over i, j of (m_i . m_j - c_ij)^2`, weighted by `q_i q_j`, where `m_i` is the normalised mean of image i's
+    foreground points and `c_ij` the cosine between two cameras. Only differences count, so the sphere may turn as a
+    whole. 0.5 is the level of unrelated directions, 1.5 of equal ones (for views spread evenly around the object).
 
     Args:
         sphere: `[B, N, 3]`.
         mask: `[B, N]`; images without foreground are left out.
         cosines: `[B, B]` from `view_cosines`.
+        quality: `[B]`, the weight q of each viewpoint, 0..1; 0 leaves an image out. None: 1 for all.
     """
-    present = mask.any(dim=1)
+    weight = mask.any(dim=1).to(sphere)
+    if quality is not None:
+        weight = weight * quality
     mean = normalize((sphere * mask[..., None]).sum(dim=1), dim=-1)
-    return _masked_mean((mean @ mean.T - cosines) ** 2, present[:, None] & present[None, :])
+    pairs = torch.outer(weight, weight)
+    return (pairs * (mean @ mean.T - cosines) ** 2).sum() / pairs.sum().clamp(min=1e-6)
 
 
 def view_cosines(azimuth: Tensor, elevation: Tensor | None = None) -> Tensor:
@@ -53,9 +57,10 @@ def view_cosines(azimuth: Tensor, elevation: Tensor | None = None) -> Tensor:
     difference of their azimuths, as in the paper, which knows no elevation.
 
     Args:
-        azimuth: `[B]` degrees.
+        azimuth: `[B]` degrees; NaN, where it is unknown, counts as 0.
         elevation: `[B]` degrees, NaN where unknown; None if it is unknown for all.
     """
+    azimuth = azimuth.nan_to_num()
     turn = torch.deg2rad(azimuth[:, None] - azimuth[None, :]).cos()
     if elevation is None:
         return turn
@@ -147,6 +152,19 @@ def background_loss(sphere: Tensor, background: Tensor, place: Tensor) -> Tensor
     return _masked_mean(1 - sphere @ place, background)
 
 
+def foreground_loss(logits: Tensor, mask: Tensor, background: Tensor) -> Tensor:
+    """Binary cross-entropy of what is object and what is not, each side counting half.
+
+    Not in the paper.
+
+    Args:
+        logits: `[B, N]`, of the probability that a patch is the object's.
+        mask: `[B, N]`, patches on the object.
+        background: `[B, N]`, patches off the object; those that are neither are left out.
+    """
+    return (_masked_mean(softplus(-logits), mask) + _masked_mean(softplus(logits), background)) / 2
+
+
 def visibility_loss(sphere: Tensor, mask: Tensor, cameras: Tensor) -> Tensor:
     """What a picture shows lies on the half of the sphere that faces its camera: mean of `max(0, -cos)`.
 
@@ -199,10 +217,10 @@ def camera_directions(azimuth: Tensor, elevation: Tensor) -> Tensor:
     """Unit vectors `[B, 3]` from the object to cameras, +x being its front, +y its left and +z up.
 
     Args:
-        azimuth: `[B]` degrees.
+        azimuth: `[B]` degrees; NaN, where it is unknown, counts as 0.
         elevation: `[B]` degrees; NaN, where it is unknown, counts as level.
     """
-    turn, up = torch.deg2rad(azimuth), torch.deg2rad(elevation.nan_to_num())
+    turn, up = torch.deg2rad(azimuth.nan_to_num()), torch.deg2rad(elevation.nan_to_num())
     return torch.stack([up.cos() * turn.cos(), up.cos() * turn.sin(), up.sin()], dim=-1)
 
 

@@ -20,6 +20,7 @@ from spherecorr.sphere.surface import SURFACES
 POSITION_FREQUENCIES = 3
 BELOW = (0.0, 0.0, -1.0)  # straight under the object: the part of the sphere that pictures show least
 BACKGROUND_ANGLE = 30.0  # degrees around BELOW that count as background
+FOREGROUND = 0.5  # probability from which a cell counts as the object's
 
 
 class SphereMismatchError(SpherecorrError):
@@ -44,11 +45,19 @@ class SphereMapper(nn.Module):
         self.embed = nn.Linear(settings.feature_dim, width)
         self.blocks = nn.Sequential(*(Block(width, settings.heads) for _ in range(settings.depth)))
         self.head = nn.Linear(width, self.surface.dim)
+        if settings.background == "head":
+            self.foreground_head = nn.Linear(width, 1)
         if settings.positions == "frame":
             self.embed_position = nn.Linear(2 + 4 * POSITION_FREQUENCIES, width, bias=False)
 
     def forward(self, tokens: Tensor, positions: Tensor | None = None, wanted: Tensor | None = None) -> Tensor:
-        """Map tokens to the surface.
+        """Map tokens to the surface: the points of `answer`."""
+        return self.answer(tokens, positions, wanted)[0]
+
+    def answer(
+        self, tokens: Tensor, positions: Tensor | None = None, wanted: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map tokens to the surface, and tell the object's.
 
         Args:
             tokens: patch features `[B, N, D]`.
@@ -57,7 +66,8 @@ class SphereMapper(nn.Module):
                 None asks for all.
 
         Returns:
-            Points `[B, N, dim]`, on the sphere unit vectors; 0 where they are not wanted.
+            Points `[B, N, dim]`, on the sphere unit vectors, and for mappers with the background "head" the logits
+            `[B, N]` of the probability that a patch is the object's, else None; both 0 where they are not wanted.
 
         Raises:
             ValueError: positions are missing.
@@ -69,11 +79,12 @@ class SphereMapper(nn.Module):
             hidden = hidden + self.embed_position(encode_positions(positions))
         hidden = gelu(hidden)
         if wanted is None:
-            return self.surface.project(self.head(self.blocks(hidden)))
-        answers = self.surface.project(self.head(self.blocks[-1](self.blocks[:-1](hidden), wanted)))
-        points = answers.new_zeros(*wanted.shape, self.surface.dim)
-        points[wanted] = answers
-        return points
+            hidden = self.blocks(hidden)
+        else:
+            hidden = self.blocks[-1](self.blocks[:-1](hidden), wanted)
+        points = self.surface.project(self.head(hidden))
+        logits = self.foreground_head(hidden)[..., 0] if self.settings.background == "head" else None
+        return _spread(points, wanted), None if logits is None else _spread(logits, wanted)
 
     @torch.no_grad()
     def sphere_map(self, features: FeatureMap) -> SphereMap:
@@ -86,16 +97,20 @@ class SphereMapper(nn.Module):
         parameter = self.head.weight
         tokens = features.tokens().to(parameter)[None]
         positions = frame_positions(features.framing).to(parameter)[None]
-        points = self(tokens, positions)[0]
+        points, logits = self.answer(tokens, positions)
         grid = features.features.shape[1:]
-        return SphereMap(points.T.reshape(-1, *grid), features.framing, self.settings.surface)
+        foreground = None if logits is None else logits[0].sigmoid().reshape(grid)
+        return SphereMap(points[0].T.reshape(-1, *grid), features.framing, self.settings.surface, foreground)
 
     def foreground(self, sphere_map: SphereMap) -> np.ndarray | None:
-        """Boolean `[H, W]`: cells not sent to the background's place; None for a mapper that keeps no such place.
+        """Boolean `[H, W]`: cells that are rather the object's than not; None for a mapper that cannot tell.
 
         Where it leaves fewer than 4 cells, all are taken.
         """
-        if self.settings.background == "free":
+        if sphere_map.foreground is not None:
+            foreground = sphere_map.foreground.cpu().numpy() > FOREGROUND
+            return foreground if foreground.sum() >= 4 else np.ones_like(foreground)
+        if self.settings.background != "below":
             return None
         below = torch.tensor(BELOW).to(sphere_map.points)
         cosine = torch.einsum("chw,c->hw", sphere_map.points, below).cpu().numpy()
@@ -134,6 +149,15 @@ class SphereMapper(nn.Module):
             f"{source.layer}, norm {source.norm}, '{source.position_embedding}'. "
             "Load the backbone with load_backbone(sphere.settings.source)."
         )
+
+
+def _spread(answers: Tensor, wanted: Tensor | None) -> Tensor:
+    """Answers of the wanted tokens alone `[M, ...]` at their places `[B, N, ...]`, 0 elsewhere."""
+    if wanted is None:
+        return answers
+    spread = answers.new_zeros(*wanted.shape, *answers.shape[1:])
+    spread[wanted] = answers
+    return spread
 
 
 def frame_positions(framing: Framing) -> Tensor:

@@ -22,7 +22,8 @@ class SphereSettings:
         source: the features it was trained on; others are refused. None: only D is checked.
         resolution: long side of the training images in input pixels.
         background: "free", as in the paper: background patches fall anywhere; "below": they were taught to fall
-            straight under the object, so that the map shows what is foreground.
+            straight under the object, so that the map shows what is foreground; "head": they fall anywhere, and a head
+            of its own tells the object's patches.
         alpha: recommended share of the sphere in the fused similarity, 0..1.
         symmetric_angle: degrees on the sphere between a point and its raw match from which the match is called a
             likely symmetric mistake, where `mirror_angle` is None.
@@ -39,7 +40,7 @@ class SphereSettings:
     positions: Literal["none", "frame"] = "none"
     source: FeatureSource | None = None
     resolution: int = 448
-    background: Literal["free", "below"] = "free"
+    background: Literal["free", "below", "head"] = "free"
     alpha: float = 0.2
     symmetric_angle: float = 60.0
     mirror_angle: float | None = None

@@ -36,8 +36,9 @@ class Batch:
         mask: bool `[B, N]`, patches that the object covers by more than half.
         background: bool `[B, N]`, patches that neither touch the object nor lie beside one that does.
         directions: float `[B, N, 3]`, unit where the surface is known, else 0.
-        azimuth: float `[B]` degrees.
+        azimuth: float `[B]` degrees, NaN where unknown.
         elevation: float `[B]` degrees, NaN where unknown.
+        quality: float `[B]`, weight of the viewpoint, 0..1; 0 where none is known.
         category: int `[B]`, index into the crops' `categories`.
         other: second crops of the same images, all patches of each; mirrored where the first ones are.
         warp: float `[B, N, 2]`, where the first crops' patches lie in the second: continuous grid coordinates
@@ -50,6 +51,7 @@ class Batch:
     directions: Tensor
     azimuth: Tensor
     elevation: Tensor
+    quality: Tensor
     category: Tensor
     other: Batch | None = None
     warp: Tensor | None = None
@@ -332,5 +334,6 @@ def _batch(features: Tensor, labels: Tensor, known: Annotations, images: Tensor,
         labels[..., 2:].float(),
         azimuth.to(device),
         known.elevation[images].to(device),
+        known.quality[images].to(device),
         known.category[images].to(device),
     )

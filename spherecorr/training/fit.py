@@ -22,7 +22,7 @@ from spherecorr.training.objectives import StepState, check_terms, wanted_patche
 from spherecorr.training.optimisers import make_optimisers, set_learning_rate
 from spherecorr.training.run import TrainingRun, read_state
 from spherecorr.training.seeding import seeded
-from spherecorr.training.settings import TrainSettings, learning_rate
+from spherecorr.training.settings import LossWeights, TrainSettings, learning_rate
 
 ORDER, STEP = 0, 1  # what random numbers are drawn for: the order of the images in an epoch, all else in a step
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -137,13 +137,17 @@ class Trainer:
     def __init__(self, data: TrainingCrops, settings: TrainSettings, world: Processes, start: SphereMapper | None):
         self.data, self.settings, self.world, self.step = data, settings, world, 0
         self.terms = weighted_terms(settings.weights)
-        background: Literal["below", "free"] = "below" if settings.weights.background else "free"
+        background = background_kind(settings.weights)
+        if start is not None and background == "free":
+            background = start.settings.background
         with seeded(settings.seed):
             self.mapper = SphereMapper(replace(settings.sphere, categories=data.categories, background=background))
             dim = self.mapper.surface.dim
             self.prototypes = Prototypes(settings.sphere.feature_dim, len(data.categories), dim=dim)
         if start is not None:
-            self.mapper.load_state_dict(start.state_dict())
+            given = start.state_dict()  # one without a foreground head gets a new one, if these losses want it
+            own = self.mapper.state_dict()
+            self.mapper.load_state_dict({name: given.get(name, value) for name, value in own.items()})
         self.modules = nn.ModuleList([self.mapper, self.prototypes]).to(world.device)
         self.optimisers = make_optimisers(self.mapper, self.prototypes, settings)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
@@ -209,11 +213,12 @@ class Trainer:
         if 0 < self.settings.tokens < len(self.positions):
             cells = self.draw_cells(batch, generator)
             batch, positions = batch.take(cells), self.positions[cells]
-        points = self.map(batch.features, positions, wanted_patches(self.terms, batch))
+        points, logits = self.map(batch.features, positions, wanted_patches(self.terms, batch))
         state = StepState(
             batch,
             positions,
             points,
+            logits,
             self.mapper.surface,
             generator,
             self.settings.triplets,
@@ -224,15 +229,15 @@ class Trainer:
         )
         return {name: term.value(state) for name, term in self.terms.items()}
 
-    def map(self, features: Tensor, positions: Tensor, wanted: Tensor | None = None) -> Tensor:
-        """The mapper's points in the run's precision, on the surface in full precision; see `SphereMapper.forward`."""
+    def map(self, features: Tensor, positions: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The mapper's points in the run's precision, on the surface in full precision; see `SphereMapper.answer`."""
         with self.half():
-            points = self.mapper(features, positions, wanted)
-        return self.mapper.surface.nearest(points.float())
+            points, logits = self.mapper.answer(features, positions, wanted)
+        return self.mapper.surface.nearest(points.float()), None if logits is None else logits.float()
 
     def map_whole(self, batch: Batch) -> Tensor:
         """The points of all patches of a batch of whole crops `[B, P, dim]`."""
-        return self.map(batch.features, self.positions.expand(len(batch.mask), -1, -1))
+        return self.map(batch.features, self.positions.expand(len(batch.mask), -1, -1))[0]
 
     def rebuild(self, points: Tensor, category: Tensor) -> Tensor:
         """The prototypes' features in the run's precision; see `Prototypes.forward`."""
@@ -250,6 +255,13 @@ def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
     """The random generator of one step or epoch, which depends on nothing that happened before."""
     mixed = np.random.SeedSequence([seed, purpose, number]).generate_state(1)[0]
     return torch.Generator().manual_seed(int(mixed))
+
+
+def background_kind(weights: LossWeights) -> Literal["free", "below", "head"]:
+    """What these losses teach of the background, see `SphereSettings.background`."""
+    if weights.foreground:
+        return "head"
+    return "below" if weights.background else "free"
 
 
 def _check(data: TrainingCrops, settings: TrainSettings, start: SphereMapper | None) -> None:

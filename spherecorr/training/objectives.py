@@ -18,6 +18,7 @@ from spherecorr.sphere.losses import (
     background_loss,
     camera_directions,
     equivariance_loss,
+    foreground_loss,
     orientation_loss,
     reconstruction_loss,
     relative_distance_loss,
@@ -48,6 +49,7 @@ class StepState:
         batch: this process's b images, with the patches that were drawn from them.
         positions: float `[b, N, 2]`, centres of these patches, see `frame_positions`.
         points: float `[b, N, dim]`, where the mapper sends them; 0 where no term wants them.
+        logits: float `[b, N]` of a mapper that tells the object's patches, see `SphereMapper.answer`; else None.
         surface: on which the points lie.
         generator: random generator of this step.
         triplets: to draw per image.
@@ -60,6 +62,7 @@ class StepState:
     batch: Batch
     positions: Tensor
     points: Tensor
+    logits: Tensor | None
     surface: Surface
     generator: torch.Generator
     triplets: int
@@ -138,7 +141,7 @@ def _reconstruction(state: StepState) -> Tensor:
 
 def _viewpoint(state: StepState) -> Tensor:
     cosines = view_cosines(state.gather(state.batch.azimuth), state.gather(state.batch.elevation))
-    return viewpoint_loss(state.all_points, state.all_masks, cosines)
+    return viewpoint_loss(state.all_points, state.all_masks, cosines, state.gather(state.batch.quality))
 
 
 def _distance(state: StepState) -> Tensor:
@@ -159,9 +162,17 @@ def _below(state: StepState) -> Tensor:
     return background_loss(state.all_points, state.gather(state.batch.background), below)
 
 
+def _tell_foreground(state: StepState) -> Tensor:
+    assert state.logits is not None  # `fit` makes a mapper with that head for this term
+    return foreground_loss(
+        state.gather(state.logits), state.gather(state.batch.mask), state.gather(state.batch.background)
+    )
+
+
 def _visibility(state: StepState) -> Tensor:
+    seen = state.all_masks & (state.gather(state.batch.quality) > 0)[:, None]
     cameras = camera_directions(state.gather(state.batch.azimuth), state.gather(state.batch.elevation))
-    return visibility_loss(state.all_points, state.all_masks, cameras)
+    return visibility_loss(state.all_points, seen, cameras)
 
 
 def _equivariance(state: StepState) -> Tensor:
@@ -220,6 +231,7 @@ TERMS = {
     "background": LossTerm(_below, _background, sphere_only=True),
     "visibility": LossTerm(_visibility, sphere_only=True),
     "equivariance": LossTerm(_equivariance, needs=TWO_CROPS),
+    "foreground": LossTerm(_tell_foreground, lambda batch: batch.mask | batch.background, sphere_only=True),
     "correspondence": LossTerm(_correspondence),
     "smoothness": LossTerm(_smoothness, plane_only=True),
     "labelling": LossTerm(_labelling, sphere_only=True, needs=TWO_CROPS),

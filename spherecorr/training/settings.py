@@ -35,6 +35,7 @@ class LossWeights:
     background: float = 0.0
     visibility: float = 0.0
     equivariance: float = 0.0
+    foreground: float = 0.0
     correspondence: float = 0.0
     smoothness: float = 0.0
     labelling: float = 0.0
