@@ -187,3 +187,9 @@ def test_a_category_has_its_own_atlas(tmp_path, capsys):
         mapper = load_sphere(tmp_path / "asic" / category / "last", device="cpu")
         assert mapper.settings.categories == (category,) and mapper.settings.surface == "plane"
         assert f"wrote {tmp_path / 'asic' / category}, with the mapper" in said
+
+
+def test_a_store_that_is_to_be_shared_must_be_there(tmp_path, capsys):
+    command = ["train", str(tmp_path / "asic"), "--preset", "asic", "--data", "renders", str(tmp_path)]
+    assert main([*command, "--store", str(tmp_path / "none"), "--device", "cpu"]) == 2
+    assert "spherecorr extract --labels --crops 4` makes it, of all categories" in capsys.readouterr().err
