@@ -144,6 +144,26 @@ def test_methods_that_cannot_be_had(folder, tmp_path, options, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_numbered_keypoints_have_no_partners_until_somebody_says_so(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    (tmp_path / "data" / "keypoints.json").unlink()  # as in SPair-71k itself: the keys of SPair's annotations remain
+    options = {"models": Models("mini", "none", 64, "cpu"), "settings": QUICK}
+    data = SPair71k(tmp_path / "data")
+    with pytest.raises(SpherecorrError, match="none of these has a partner by its name; say with --symmetry"):
+        sc.compare(data, "test", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "symmetry.json").write_text('{"car": [[["0", "1"]]]}')
+    sc.compare(data, "test", tmp_path / "out", symmetry=tmp_path / "symmetry.json", **options)
+    assert not (tmp_path / "other").exists()
+    assert list(sc.compare(data, "test", tmp_path / "other", methods=["raw"], **options).methods) == ["raw"]
+
+
+def test_a_dataset_without_pairs_is_refused(tmp_path, capsys):
+    (tmp_path / "viewpoints.csv").write_text("image,category,azimuth\na.png,car,0\n")
+    assert main(["compare", "folder", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "Methods are compared on pairs with keypoints; a folder has none." in capsys.readouterr().err
+
+
 def test_a_category_without_atlas_is_named(folder, tmp_path):
     shutil.copytree(folder / "asic" / "car", tmp_path / "asic" / "car")
     with pytest.raises(SpherecorrError, match="There is no atlas for 'dog'; there are car"):

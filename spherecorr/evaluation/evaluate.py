@@ -17,6 +17,7 @@ from spherecorr.data.symmetry import Symmetry
 from spherecorr.evaluation.inputs import (
     AnySphere,
     EvaluationError,
+    check_partners,
     find_mirrors,
     input_digests,
     object_cells,
@@ -111,6 +112,8 @@ def evaluate(
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     if isinstance(features, FeatureStore):
         features.check(images)
+    if pose_align:
+        check_partners(images, symmetry)
     mirrors = find_mirrors(pose_align, mirrored, images, features, sphere)
     record = {
         **({"split": split} if hasattr(dataset, "pairs") else {}),

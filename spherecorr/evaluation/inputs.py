@@ -14,7 +14,7 @@ from spherecorr.data.check import check_picture
 from spherecorr.data.identity import files_digest, pairs_digest
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
-from spherecorr.data.symmetry import Symmetry
+from spherecorr.data.symmetry import Symmetry, symmetry_by_name
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.mirroring import Mirrors
 from spherecorr.features import FeatureMap, SphereMap, estimate_foreground, state_digest, tensor_bytes
@@ -129,6 +129,22 @@ def object_cells(
         return None
     mapper = sphere if isinstance(sphere, SphereMapper) else None
     return _Lazy(lambda name: find_foreground(features[name], mapper, spheres[name] if spheres else None), records)
+
+
+def check_partners(images: Sequence[ImageRecord], symmetry: Mapping[str, Symmetry] | None) -> None:
+    """Refuse pose alignment where no keypoint has a left/right partner.
+
+    Raises:
+        EvaluationError: as where keypoints are numbered, and no symmetry says what the numbers mean.
+    """
+    for image in images:
+        known = (symmetry or {}).get(image.category) or symmetry_by_name(image.keypoints)
+        if known.mirrored:
+            return
+    raise EvaluationError(
+        "Pose alignment exchanges left and right keypoints, and none of these has a partner by its name; say with "
+        "--symmetry which ones are partners."
+    )
 
 
 def find_mirrors(

@@ -20,7 +20,15 @@ from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.comparison import Comparison, MethodResult
 from spherecorr.evaluation.cost import Cost, measure_cost
 from spherecorr.evaluation.evaluate import evaluate
-from spherecorr.evaluation.inputs import AnySphere, EvaluationError, find_mirrors, read_pairs, sphere_maps, spread
+from spherecorr.evaluation.inputs import (
+    AnySphere,
+    EvaluationError,
+    check_partners,
+    find_mirrors,
+    read_pairs,
+    sphere_maps,
+    spread,
+)
 from spherecorr.evaluation.scoring import score_pairs
 from spherecorr.evaluation.settings import EvaluationSettings
 from spherecorr.evaluation.summary import similarity_names
@@ -130,6 +138,8 @@ def compare(
     out, models, settings = Path(out), models or Models(), settings or EvaluationSettings()
     settings = replace(settings, protocols=settings.protocols[:1])
     mirrored = read_symmetry(Path(symmetry)) if symmetry else None
+    if not hasattr(dataset, "pairs"):
+        raise EvaluationError(f"Methods are compared on pairs with keypoints; {dataset.title} has none.")
     pairs = spread(read_pairs(dataset, split, broken), limit)
     if not pairs:
         raise EvaluationError(f"The split {split} has no pairs to compare methods on.")
@@ -137,6 +147,8 @@ def compare(
     mappers = _load_mappers(sphere, asic, deil, models.device)
     chosen = _choose(methods, mappers)
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
+    if "pose-aligned" in chosen:
+        check_partners(images, mirrored)
     resolution = models.resolution or (sphere.settings.resolution if sphere else backbone.default_resolution)
     made = StoreSettings(backbone.source, resolution, crops=2, mirrored=True)
     if overwrite and any((out / name / "settings.json").is_file() for name in METHODS):  # else it may be somebody's own
