@@ -63,7 +63,7 @@ def run_match(options: argparse.Namespace) -> None:
 
     found = match_images(options.source, options.target, options.point, models, settings)
     records = match_records(found.result)
-    print(format_table(records))
+    print("\n".join((format_table(records), *found.notes)))
     if options.out:
         document = {**found.about, "matches": records}
         write_atomic(options.out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())

@@ -10,11 +10,15 @@ from typing import Any
 from PIL import Image
 
 from spherecorr.errors import SpherecorrError
+from spherecorr.features import FeatureMap
 from spherecorr.images import load_image
+from spherecorr.matching.candidates import find_foreground, not_told
 from spherecorr.matching.match import MatchResult, match
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.pipelines.common import load_models, sphere_named, versions
 from spherecorr.pipelines.settings import Models
+from spherecorr.sphere.domain import domain_of, unlike_training
+from spherecorr.sphere.mapper import SphereMapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +28,14 @@ class ImageMatch:
     Attributes:
         images: source and target, upright.
         result: the matches.
-        about: JSON-able: the images' paths and sizes, everything that decides the result, and versions.
+        about: JSON-able: the images' paths and sizes, everything that decides the result, notes, and versions.
+        notes: sentences for a person: where the object is uncertain, and which picture the sphere does not know.
     """
 
     images: tuple[Image.Image, Image.Image]
     result: MatchResult
     about: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def match_images(
@@ -62,6 +68,7 @@ def match_images(
     decided = asdict(settings)
     if sphere and settings.alpha is None:
         decided["alpha"] = sphere.settings.alpha
+    notes = _notes(result, {"source": first, "target": second}, sphere)
     about = {
         "source": {"path": str(source), "size": images[0].size},
         "target": {"path": str(target), "size": images[1].size},
@@ -73,6 +80,19 @@ def match_images(
             **decided,
             "device": str(first.features.device),
         },
+        "notes": notes,
         "versions": versions(),
     }
-    return ImageMatch(images, result, about)
+    return ImageMatch(images, result, about, notes)
+
+
+def _notes(result: MatchResult, images: dict[str, FeatureMap], sphere: SphereMapper | None) -> tuple[str, ...]:
+    """See `ImageMatch`."""
+    notes = [not_told("target")] if result.object_told is False else []
+    domain = None if sphere is None else domain_of(sphere)
+    if sphere is not None and domain is not None:
+        for role, features in images.items():
+            foreground = find_foreground(features, sphere, sphere.sphere_map(features))
+            if not domain.knows(features, foreground.cells):
+                notes.append(unlike_training(role, sphere.settings.categories))
+    return tuple(notes)
