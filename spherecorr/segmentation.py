@@ -13,7 +13,8 @@ from spherecorr.errors import SpherecorrError
 
 WORKING_SIDE = 512  # px; larger pictures are segmented at this long side
 ROUNDS = 5  # of GrabCut: from the second on it hardly changes a mask
-STROKE_WIDTH = 0.02  # of the longer side: about a finger's on a phone
+# Shares of the longer side: a stroke's width, how near to one the object probably is, and the rim of the picture.
+STROKE_WIDTH, NEAR, RIM = 0.02, 0.05, 0.02
 
 Box = tuple[float, float, float, float]
 
@@ -39,7 +40,8 @@ def segment(image: Image.Image, box: Box | None = None, strokes: Sequence[Stroke
     """Tell a marked object from its background by colours and edges (Rother et al., GrabCut, 2004).
 
     What lies outside the box is background, what a stroke covers is what the stroke says, and the rest is told from
-    these. Without a box at least one stroke is inside. The same marks give the same mask.
+    these. Without a box at least one stroke is inside, and the picture's rim is background. The same marks give the
+    same mask.
 
     Args:
         image: the picture, w x h pixels.
@@ -74,19 +76,32 @@ def _at_working_size(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 def _known(
     shape: tuple[int, ...], size: tuple[int, int], factor: np.ndarray, box: Box | None, strokes: Sequence[Stroke]
 ) -> np.ndarray:
-    """What GrabCut starts from, uint8 of the working size: OpenCV's four labels."""
-    if box is None:
-        known = np.full(shape, cv2.GC_PR_BGD, np.uint8)
-    else:
-        known = np.full(shape, cv2.GC_BGD, np.uint8)
-        x0, y0, x1, y1 = _clip_box(box, size)
-        (left, top), (right, bottom) = np.floor((x0, y0) * factor), np.ceil((x1, y1) * factor)
-        known[int(top) : int(bottom), int(left) : int(right)] = cv2.GC_PR_FGD
+    """What GrabCut starts from, uint8 of the working size: OpenCV's four labels.
+
+    Within a box all is probably the object's. Once a stroke is inside, only what lies near such strokes is, and the
+    rest probably background; without a box the picture's rim surely is.
+    """
+    lines = {inside: np.zeros(shape, np.uint8) for inside in (True, False)}
     width = max(1, round(STROKE_WIDTH * max(shape)))
     for stroke in strokes:
         _check_stroke(stroke, size)
-        path = np.floor(np.array(stroke.points, float) * factor).astype(np.int32)
-        cv2.polylines(known, [path], False, cv2.GC_FGD if stroke.inside else cv2.GC_BGD, width)
+        points = (*stroke.points, stroke.points[-1])  # OpenCV draws no line of one point
+        path = np.floor(np.array(points) * factor).clip(max=(shape[1] - 1, shape[0] - 1)).astype(np.int32)
+        cv2.polylines(lines[stroke.inside], [path], False, 1, width)
+    if box is None:
+        rim = round(RIM * max(shape))
+        rows, columns = slice(rim, shape[0] - rim), slice(rim, shape[1] - rim)
+    else:
+        x0, y0, x1, y1 = _clip_box(box, size)
+        (left, top), (right, bottom) = np.floor((x0, y0) * factor), np.ceil((x1, y1) * factor)
+        rows, columns = slice(int(top), int(bottom)), slice(int(left), int(right))
+    known = np.full(shape, cv2.GC_BGD, np.uint8)
+    known[rows, columns] = cv2.GC_PR_FGD
+    if lines[True].any():
+        away = cv2.distanceTransform(1 - lines[True], cv2.DIST_L2, 5) > NEAR * max(shape)
+        known[away & (known == cv2.GC_PR_FGD)] = cv2.GC_PR_BGD
+    known[lines[True] > 0] = cv2.GC_FGD
+    known[lines[False] > 0] = cv2.GC_BGD
     return known
 
 
@@ -119,5 +134,6 @@ def _grab_cut(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         return inside
     cv2.setRNGSeed(0)  # its clustering draws at random
     labels, background, foreground = known.copy(), np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(image, labels, None, background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)  # as the eye tells colours apart
+    cv2.grabCut(lab, labels, None, background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)

@@ -94,7 +94,7 @@ def test_a_damaged_domain_is_named(domain, tmp_path):
     save_domain(domain, tmp_path / "sphere" / "domain.safetensors")
     load_sphere(tmp_path / "sphere", device="cpu")
     save_domain(replace(domain, mean=domain.mean[:5]), tmp_path / "sphere" / "domain.safetensors")
-    with pytest.raises(CheckpointError, match="5 channels.*takes 16"):
+    with pytest.raises(CheckpointError, match=r"5 channels.*takes 16"):
         load_sphere(tmp_path / "sphere", device="cpu")
 
 

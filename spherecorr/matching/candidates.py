@@ -13,7 +13,6 @@ from spherecorr.matching.settings import Candidates
 from spherecorr.matching.similarity import ImageFeatures
 from spherecorr.sphere.mapper import SphereMapper
 
-
 SMALLEST, LARGEST = 0.01, 0.95  # shares of a picture's cells between which an object lies
 DECIDED = 0.6  # mean |2p - 1| over a picture's cells from which the probabilities p of a sphere tell its object
 

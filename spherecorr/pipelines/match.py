@@ -91,8 +91,8 @@ def _notes(result: MatchResult, images: dict[str, FeatureMap], sphere: SphereMap
     notes = [not_told("target")] if result.object_told is False else []
     domain = None if sphere is None else domain_of(sphere)
     if sphere is not None and domain is not None:
-        for role, features in images.items():
-            foreground = find_foreground(features, sphere, sphere.sphere_map(features))
-            if not domain.knows(features, foreground.cells):
-                notes.append(unlike_training(role, sphere.settings.categories))
+        found = {role: find_foreground(f, sphere, sphere.sphere_map(f)).cells for role, f in images.items()}
+        unknown = [role for role, cells in found.items() if not domain.knows(images[role], cells)]
+        if unknown:
+            notes.append(unlike_training(unknown, sphere.settings.categories))
     return tuple(notes)

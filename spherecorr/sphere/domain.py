@@ -98,10 +98,12 @@ def domain_of(mapper: nn.Module) -> Domain | None:
     return getattr(mapper, "domain", None)
 
 
-def unlike_training(role: str, categories: Sequence[str]) -> str:
-    """What a person is told of a "source" or "target" that the sphere's domain does not know."""
+def unlike_training(roles: Sequence[str], categories: Sequence[str]) -> str:
+    """What a person is told where the sphere's domain does not know the "source", the "target", or both."""
     known = f" ({', '.join(categories)})" if categories else ""
-    return f"The {role} is unlike the pictures the sphere was trained on{known}; its sphere map may mean nothing."
+    verb, maps = ("is", "its sphere map") if len(roles) == 1 else ("are", "their sphere maps")
+    pictures = " and the ".join(roles)
+    return f"The {pictures} {verb} unlike the pictures the sphere was trained on{known}; {maps} may mean nothing."
 
 
 def save_domain(domain: Domain, path: str | Path) -> None:
