@@ -11,8 +11,8 @@ from PIL import Image
 
 from spherecorr.errors import SpherecorrError
 
-WORKING_SIDE = 512  # px; larger pictures are segmented at this long side
-ROUNDS = 5  # of GrabCut: from the second on it hardly changes a mask
+WORKING_SIDE = 320  # px; larger pictures are segmented at this long side: a second, and finer than the cells
+ROUNDS = 3  # of GrabCut; further ones hardly change a mask
 # Shares of the longer side: a stroke's width, how near to one the object probably is, and the rim of the picture.
 STROKE_WIDTH, NEAR, RIM = 0.02, 0.05, 0.02
 
@@ -68,7 +68,8 @@ def segment(image: Image.Image, box: Box | None = None, strokes: Sequence[Stroke
 def _at_working_size(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     """The picture as uint8 `[h, w, 3]` of at most `WORKING_SIDE`, and the (x, y) factors of its pixels."""
     scale = min(1.0, WORKING_SIDE / max(image.size))
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    size = width, height
     small = image.convert("RGB").resize(size, Image.Resampling.BOX) if scale < 1 else image.convert("RGB")
     return np.asarray(small), np.divide(size, image.size)
 
@@ -134,6 +135,7 @@ def _grab_cut(image: np.ndarray, known: np.ndarray) -> np.ndarray:
         return inside
     cv2.setRNGSeed(0)  # its clustering draws at random
     labels, background, foreground = known.copy(), np.zeros((1, 65)), np.zeros((1, 65))
+    unused = (0, 0, 1, 1)  # the rectangle of its other mode
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)  # as the eye tells colours apart
-    cv2.grabCut(lab, labels, None, background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(lab, labels, unused, background, foreground, ROUNDS, cv2.GC_INIT_WITH_MASK)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)

@@ -149,7 +149,7 @@ class Engine:
         if box is not None:
             (x0, y0), (x1, y1) = picture.to_shown(np.reshape(box, (2, 2))).tolist()
             box = x0, y0, x1, y1
-        shown = [Stroke(tuple(map(tuple, picture.to_shown(s.points).tolist())), s.inside) for s in strokes]
+        shown = [Stroke(tuple(map(tuple, picture.to_shown(np.array(s.points)).tolist())), s.inside) for s in strokes]
         image = self.shown(picture)
         return self._views.get(("marked", *picture.key, picture.marks), lambda: segment(image, box, shown))
 

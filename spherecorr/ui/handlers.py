@@ -112,7 +112,8 @@ class Handlers:
         else:
             picture = picture.with_stroke(tuple(path), event.kind == "object")
         self.engine.marked(picture)  # raises if the marks tell no object
-        session.visit = replace(session.visit, **{role: picture})
+        visit = session.visit
+        session.visit = replace(visit, source=picture) if role == "source" else replace(visit, target=picture)
         return f"The object is marked in the {role}. A further stroke corrects it.", "info"
 
     @_event
