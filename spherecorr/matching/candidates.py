@@ -61,7 +61,7 @@ def find_foreground(features: FeatureMap, sphere: SphereMapper | None, sphere_ma
     if certain and sphere_map is not None and sphere_map.foreground is not None:
         probability = sphere_map.foreground.float().cpu().numpy()[content]
         certain = bool(np.abs(2 * probability - 1).mean() >= DECIDED)
-    return Foreground(cells, True) if certain else Foreground(content, False)
+    return Foreground(cells, True) if certain else Foreground(content.copy(), False)
 
 
 def not_told(role: str) -> str:

@@ -76,7 +76,7 @@ class Domain:
             cells: boolean `[H, W]`, where the object is; all cells where none is.
         """
         tokens = features.tokens()
-        chosen = torch.as_tensor(cells.reshape(-1), device=tokens.device)
+        chosen = torch.tensor(cells.reshape(-1), device=tokens.device)
         return self._distance(tokens[chosen] if chosen.any() else tokens)
 
     def knows(self, features: FeatureMap, cells: np.ndarray) -> bool:

@@ -28,7 +28,7 @@ SPHERE_TEMPLATE = """<div class="sc-sphere"><div class="sc-plot"></div><p class=
 <p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
 PRESETS = [("Fast (448 px)", "fast"), ("Balanced (512-518 px)", "balanced"), ("Fine (768-840 px)", "fine")]
 MARKS = [("Draw over the object", "object"), ("Draw over background", "background"), ("Draw a box around it", "box")]
-MARK_HINT = '<p class="sc-hint">on the source or a target; close this panel to add points again.</p>'
+MARK_HINT = '<p class="sc-hint">on the source or a target. Close this panel to add points again.</p>'
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 # Nothing is fetched from the internet, fonts included.
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
@@ -69,7 +69,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         with gr.Accordion("Mark the object", open=False, elem_id="mark"), gr.Row(elem_classes="sc-marks"):
             # No event: clicks.js reads the choice when something is drawn.
             gr.Radio(MARKS, value="object", show_label=False, elem_id="mark-kind", container=False, interactive=True)
-            gr.HTML(MARK_HINT)
+            gr.HTML(MARK_HINT, elem_id="mark-hint")
             clear_marks = button("Clear marks", elem_id="clear-marks")
         status = gr.HTML(say(READY), elem_id="status")
         notices = gr.HTML(elem_id="notices")

@@ -33,17 +33,23 @@ document.addEventListener("click", (event) => {
   if (place?.inside) trigger("select", { pane: place.pane, key: place.key, x: place.x, y: place.y });
 });
 
+// The nearest point [x, y] of the picture.
+function within({ x, y, width, height }) {
+  return [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
+}
+
 let drawn = null; // {kind, image, pane, key, path, screen, ink} while the pointer is down
 
 document.addEventListener("pointerdown", (event) => {
   const kind = marking();
   const place = kind && event.isPrimary && event.button === 0 && locate(event);
-  if (!place?.inside) return;
-  event.preventDefault();
+  if (!place) return;
+  event.preventDefault(); // no text is selected
+  if (!place.inside && kind !== "box") return; // a box may begin beside the picture
   const ink = document.body.appendChild(document.createElement("canvas"));
   Object.assign(ink, { className: "sc-ink", width: innerWidth, height: innerHeight });
-  const { pane, key, x, y } = place;
-  drawn = { kind, image: event.target, pane, key, path: [[x, y]], screen: [[event.clientX, event.clientY]], ink };
+  const { pane, key } = place;
+  drawn = { kind, image: event.target, pane, key, path: [within(place)], screen: [[event.clientX, event.clientY]], ink };
   show();
 });
 
@@ -53,10 +59,9 @@ document.addEventListener("pointermove", (event) => {
   if (Math.hypot(event.clientX - left, event.clientY - top) < STEP) return;
   const place = locate(event, drawn.image);
   if (!place) return;
-  const within = (value, most) => Math.min(Math.max(value, 0), most);
   const replaced = drawn.kind === "box" ? drawn.path.length - 1 : 0; // a box has two corners
   const kept = replaced || drawn.path.length >= MOST ? drawn.path.length - 1 : drawn.path.length;
-  drawn.path[kept] = [within(place.x, place.width), within(place.y, place.height)];
+  drawn.path[kept] = within(place);
   drawn.screen[kept] = [event.clientX, event.clientY];
   show();
 });
