@@ -62,7 +62,11 @@ def main() -> None:
     options = _options()
     torch.set_float32_matmul_precision("high")
     data = Data(options)
-    rows = list(ROWS) if options.rows else ["base"]
+    rows = (
+        [row for row, change in ROWS.items() if options.earlier or "renders" not in change]
+        if options.rows
+        else ["base"]
+    )
     jobs = [(row, seed) for seed in range(options.seeds) for row in rows]
     part, parts = map(int, options.part.split("/"))
     for row, seed in jobs[part::parts]:
