@@ -64,7 +64,7 @@ def run_match(options: argparse.Namespace) -> None:
 
     found = match_images(options.source, options.target, options.point, models, settings, options.pose_align)
     records = match_records(found.result)
-    print(format_table(records))
+    print("\n".join((format_table(records), *found.notes)))
     if found.pose and found.pose.mirrored:
         print("mirrored? The mirror image of the source is nearer to the target: the objects may face opposite ways")
     if options.out:

@@ -128,7 +128,11 @@ def object_cells(
     if settings.candidates != "foreground":
         return None
     mapper = sphere if isinstance(sphere, SphereMapper) else None
-    return _Lazy(lambda name: find_foreground(features[name], mapper, spheres[name] if spheres else None), records)
+
+    def foreground(name: str) -> np.ndarray:
+        return find_foreground(features[name], mapper, spheres[name] if spheres else None).cells
+
+    return _Lazy(foreground, records)
 
 
 def check_partners(images: Sequence[ImageRecord], symmetry: Mapping[str, Symmetry] | None) -> None:

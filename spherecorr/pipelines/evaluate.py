@@ -16,6 +16,7 @@ from spherecorr.data.check import check_image
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.symmetry import read_symmetry
+from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.evaluate import choose_alphas, evaluate
 from spherecorr.evaluation.inputs import EvaluationError, read_pairs, spread
 from spherecorr.evaluation.report import Report

@@ -10,12 +10,16 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from spherecorr.errors import SpherecorrError
+from spherecorr.features import FeatureMap
 from spherecorr.images import load_image
 from spherecorr.matching.alignment import Alignment, align
+from spherecorr.matching.candidates import find_foreground, not_told
 from spherecorr.matching.match import MatchResult, match
 from spherecorr.matching.settings import MatchSettings, PoseAlign
 from spherecorr.pipelines.common import load_models, sphere_named, versions
 from spherecorr.pipelines.settings import Models
+from spherecorr.sphere.domain import domain_of, unlike_training
+from spherecorr.sphere.mapper import SphereMapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +29,15 @@ class ImageMatch:
     Attributes:
         images: source and target, upright.
         result: the matches.
-        about: JSON-able: the images' paths and sizes, everything that decides the result, and versions.
+        about: JSON-able: the images' paths and sizes, everything that decides the result, notes, and versions.
+        notes: sentences for a person: where the object is uncertain, and which picture the sphere does not know.
         pose: how near the source and its mirror image are to the target, where it was asked for.
     """
 
     images: tuple[Image.Image, Image.Image]
     result: MatchResult
     about: dict[str, Any]
+    notes: tuple[str, ...] = ()
     pose: Alignment | None = None
 
 
@@ -72,6 +78,7 @@ def match_images(
     decided = asdict(settings)
     if sphere and settings.alpha is None:
         decided["alpha"] = sphere.settings.alpha
+    notes = _notes(result, {"source": first, "target": second}, sphere)
     about = {
         "source": {"path": str(source), "size": images[0].size},
         "target": {"path": str(target), "size": images[1].size},
@@ -83,7 +90,20 @@ def match_images(
             **decided,
             "device": str(first.features.device),
         },
+        "notes": notes,
         "versions": versions(),
         **({"pose": {"by": pose_align, **asdict(pose), "mirrored": pose.mirrored}} if pose else {}),
     }
-    return ImageMatch(images, result, about, pose)
+    return ImageMatch(images, result, about, notes, pose)
+
+
+def _notes(result: MatchResult, images: dict[str, FeatureMap], sphere: SphereMapper | None) -> tuple[str, ...]:
+    """See `ImageMatch`."""
+    notes = [not_told("target")] if result.object_told is False else []
+    domain = None if sphere is None else domain_of(sphere)
+    if sphere is not None and domain is not None:
+        found = {role: find_foreground(f, sphere, sphere.sphere_map(f)).cells for role, f in images.items()}
+        unknown = [role for role, cells in found.items() if not domain.knows(images[role], cells)]
+        if unknown:
+            notes.append(unlike_training(unknown, sphere.settings.categories))
+    return tuple(notes)

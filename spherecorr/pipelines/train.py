@@ -19,12 +19,14 @@ from spherecorr.features import state_digest
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.pipelines.common import Notify, Progress, ignore, silent, versions, write_left_out
 from spherecorr.pipelines.extract import forget_unfinished, readable, store_features
-from spherecorr.sphere.checkpoint import load_sphere
+from spherecorr.sphere.checkpoint import DOMAIN, load_sphere
+from spherecorr.sphere.domain import attach_domain, save_domain
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TrainingCrops
+from spherecorr.training.domain import fit_domain
 from spherecorr.training.fit import fit
 from spherecorr.training.paired import PairedCrops
 from spherecorr.training.run import DIGESTS
@@ -34,6 +36,7 @@ from spherecorr.training.validation import validator
 
 Dataset = tuple[str, str | Path]
 CROPS = ("resolution", "crop", "smallest_crop", "crops", "mirrored")  # what a store's settings say of its crops
+STORED_CROPS, LIVE_CROPS = 2000, 200  # that tell what the sphere was trained on; live ones take the backbone's time
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,11 @@ def train(
     trained = fit(images, chosen, out, validate=validate, start=beginning, about=about, device=device)
     if broken and world.main:
         write_left_out(out, broken)
+    if world.main and (domain := fit_domain(images, LIVE_CROPS if live else STORED_CROPS)) is not None:
+        attach_domain(trained, domain)
+        for folder in (out / "last", out / "best"):
+            if folder.is_dir():
+                save_domain(domain, folder / DOMAIN)
     return trained
 
 
