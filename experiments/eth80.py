@@ -33,7 +33,7 @@ from held_out import add_model_options, features_folder, open_models, rounded, s
 from torch.nn.functional import normalize
 
 from spherecorr.backbones import Backbone
-from spherecorr.cli.train import parse_weights
+from spherecorr.cli.flags import parse_weights
 from spherecorr.data.folder import Eth80
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.spair import SPair71k

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from spherecorr.evaluation.report import Report
     from spherecorr.features import FeatureMap, SphereMap, joint_pca
     from spherecorr.images import load_image
+    from spherecorr.matching.alignment import align
     from spherecorr.matching.match import match
+    from spherecorr.pipelines.compare import compare
     from spherecorr.pipelines.train import train
     from spherecorr.sphere.checkpoint import load_sphere
     from spherecorr.sphere.mapper import SphereMapper
@@ -25,6 +27,8 @@ __all__ = [
     "Report",
     "SphereMap",
     "SphereMapper",
+    "align",
+    "compare",
     "evaluate",
     "joint_pca",
     "load_backbone",
@@ -40,6 +44,8 @@ _HOMES = {
     "Report": "spherecorr.evaluation.report",
     "SphereMap": "spherecorr.features",
     "SphereMapper": "spherecorr.sphere.mapper",
+    "align": "spherecorr.matching.alignment",
+    "compare": "spherecorr.pipelines.compare",
     "evaluate": "spherecorr.evaluation.evaluate",
     "joint_pca": "spherecorr.features",
     "load_backbone": "spherecorr.backbones",

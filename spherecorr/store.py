@@ -75,12 +75,30 @@ class FeatureStore(Mapping[str, FeatureMap]):
             KeyError: the store has no such image.
             StoreError: the store holds crops for training.
         """
+        return self.crop(image_id, 0)
+
+    @property
+    def mirror(self) -> Mapping[str, FeatureMap]:
+        """The features of the mirror images of all images.
+
+        Raises:
+            StoreError: the store holds none.
+        """
+        if not self.settings.mirrored or self.settings.crop != "whole":
+            raise StoreError(
+                f"The store '{self.folder}' has no mirror images; extract whole pictures with --crops 2 --mirrored."
+            )
+        return _MirrorImages(self)
+
+    def crop(self, image_id: str, crop: int) -> FeatureMap:
+        """The features of a picture, or with crop 1 of its mirror image; see `__getitem__`."""
         if self.settings.crop != "whole":
             raise StoreError(f"The store '{self.folder}' holds crops for training; matching takes whole images.")
         image = self._images[image_id]
+        features = _feature_map(self.tokens(image_id, crop), image, self.settings.source)
         entries = zip(self.parts, image.get("parts", ()), self.settings.parts, strict=True)
-        parts = tuple(_feature_map(array, entry, source) for array, entry, source in entries)
-        return replace(_feature_map(self.features, image, self.settings.source), parts=parts)
+        parts = tuple(_feature_map(array[entry["first"] :], entry, source) for array, entry, source in entries)
+        return replace(features, parts=parts)
 
     @property
     def digest(self) -> str:
@@ -115,6 +133,22 @@ class FeatureStore(Mapping[str, FeatureMap]):
 def part_files(settings: StoreSettings) -> list[str]:
     """Names of the files of a store's parts."""
     return [f"part-{number}.npy" for number in range(1, 1 + len(settings.parts))]
+
+
+class _MirrorImages(Mapping[str, FeatureMap]):
+    """What `FeatureStore.mirror` gives."""
+
+    def __init__(self, store: FeatureStore):
+        self._store = store
+
+    def __getitem__(self, image_id: str) -> FeatureMap:
+        return self._store.crop(image_id, 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store)
+
+    def __len__(self) -> int:
+        return len(self._store)
 
 
 def partial_folder(folder: Path) -> Path:
@@ -207,12 +241,12 @@ def check_files(folder: Path, image: dict[str, Any], record: ImageRecord, labels
             )
 
 
-def _feature_map(array: np.ndarray, entry: dict[str, Any], source: FeatureSource) -> FeatureMap:
-    """The map of a whole image whose entry says where in the array it begins and how it is framed."""
+def _feature_map(tokens: np.ndarray, entry: dict[str, Any], source: FeatureSource) -> FeatureMap:
+    """The map of a whole image that begins with the first of some tokens `[N, D]`; its entry says how it is framed."""
     framing = Framing(**_with_tuples(entry["framing"]))
     columns, rows = framing.grid
-    tokens = array[entry["first"] : entry["first"] + rows * columns]
-    return FeatureMap(torch.from_numpy(tokens).T.unflatten(1, (rows, columns)), framing, source)
+    features = torch.from_numpy(tokens[: rows * columns]).T.unflatten(1, (rows, columns))
+    return FeatureMap(features, framing, source)
 
 
 def _contents(image: dict[str, Any]) -> list[Any]:

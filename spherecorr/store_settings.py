@@ -32,7 +32,7 @@ class StoreSettings:
             square. See `crops.crop_box`.
         smallest_crop: side of the smallest "square", as a share of the picture's shorter side.
         mirrored: every other crop, from the second on, is the mirror image of its crop, labels and azimuth likewise;
-            for categories whose objects are their own mirror images.
+            for categories whose objects are their own mirror images. Pose alignment reads 2 crops of whole pictures.
         labels: also store what training needs to know of each cell; needs masks.
         seed: random seed of the crops.
         parts: further maps of whole images, see `FeatureMap.parts`; () for those of `source` alone.
@@ -56,8 +56,6 @@ class StoreSettings:
             )
         if self.crops < 1 or (self.crops > 1 + self.mirrored and self.crop == "whole"):
             raise StoreError("A picture has one crop or more; several differ only with the crop 'square' or 'resized'.")
-        if self.mirrored and not self.labels:
-            raise StoreError("Mirrored crops are for training; they go with labels.")
         if not 0 < self.smallest_crop <= 1:
             raise StoreError(f"The smallest crop is a share above 0 and at most 1; got {self.smallest_crop:g}.")
         if self.framing != "pad" and (self.labels or self.crop != "whole"):

@@ -28,6 +28,13 @@ class App:
         event = gr.EventData(None, {"pane": pane, "x": x, "y": y, "key": shown and shown["key"]})
         return self.handlers.click(session, event, *values(controls))
 
+    def mark(self, session, kind, path, pane="source"):
+        """A drag over pixels of the shown copy while the panel "Mark the object" is open."""
+        shown = session.visit.shown["source" if pane == "source" else "target"]
+        return self.handlers.mark(
+            session, gr.EventData(None, {"pane": pane, "kind": kind, "path": path, "key": shown and shown["key"]})
+        )
+
     def draw(self, session, controls):
         return self.drawing.draw(session, *values(controls))
 

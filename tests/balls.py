@@ -43,7 +43,7 @@ def everything(data: TensorCrops):
 
 
 SETTINGS = TrainSettings(SphereSettings(16, width=32), steps=100, batch=16, tokens=0)
-ALL_LOSSES = LossWeights(**dict.fromkeys(vars(LossWeights()).keys() - {"equivariance"}, 1))
+ALL_LOSSES = LossWeights(**dict.fromkeys(vars(LossWeights()).keys() - {"equivariance", "smoothness", "labelling"}, 1))
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 

@@ -193,6 +193,64 @@ def test_a_file_that_is_no_image_gets_a_sentence_and_the_page_lives_on(page, tmp
     wait_for_rows(page, 3)
 
 
+def drag(page, pane, start, end):
+    """Draw from one pixel of a pane's shown picture to another."""
+    image = page.locator(f"{pane} img")
+    box, width = image.bounding_box(), image.evaluate("(image) => image.naturalWidth")
+    height = image.evaluate("(image) => image.naturalHeight")
+    scale = min(box["width"] / width, box["height"] / height)
+    left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
+    page.mouse.move(left + start[0] * scale, top + start[1] * scale)
+    page.mouse.down()
+    page.mouse.move(left + end[0] * scale, top + end[1] * scale, steps=8)
+    page.mouse.up()
+
+
+def test_an_object_drawn_around_is_outlined_and_holds_the_matches_until_its_marks_are_cleared(page):
+    page.click("#mark button")
+    page.click("#mark-kind input[value=box]")
+    before = [page.locator(f"{pane} img").get_attribute("src") for pane in TARGETS]
+    corner, opposite = (180, 230), (620, 530)  # around the blocks of the 768 x 768 shown pixels
+    drag(page, "#raw", corner, opposite)
+    page.wait_for_function("() => document.querySelector('#status').innerText.includes('marked in the target')")
+    for pane, old in zip(TARGETS, before, strict=True):
+        wait_for_new_picture(page, pane, old)
+        shown = pixels(page, pane)
+        assert shown[20, 20].max() < 0xA0  # the grey around is dimmed
+    for row in rows(page):
+        for text in row[2:5]:
+            x, y = np.array(number_pair(text)) * SHOWN_SIDE / 300
+            assert corner[0] - 48 <= x <= opposite[0] + 48 and corner[1] - 48 <= y <= opposite[1] + 48  # a cell's reach
+    assert len(rows(page)) == 2  # drawing added no point
+    page.click("#clear-marks")
+    page.wait_for_function("(old) => document.querySelector('#raw img').src === old", arg=before[0])
+
+
+def test_while_the_panel_is_closed_a_click_adds_a_point_again(page):
+    page.click("#mark button")
+    drag(page, "#source", (260, 220), (400, 220))
+    page.wait_for_function("() => document.querySelector('#status').innerText.includes('marked in the source')")
+    assert len(rows(page)) == 2
+    page.click("#mark button")
+    page.wait_for_selector("#mark-kind", state="hidden")
+    click_shown(page, "#source", 400, 420)
+    wait_for_rows(page, 3)
+
+
+def test_a_finger_marks_on_a_phone(browser, address):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#table tbody tr", timeout=60_000)
+    page.click("#mark button")
+    page.wait_for_selector("#mark-kind")
+    box = page.locator("#source img").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.4)
+    page.wait_for_function("() => document.querySelector('#status').innerText.includes('marked in the source')")
+    assert page.locator("#table tbody tr").count() == 2
+    context.close()
+
+
 @pytest.fixture
 def slow(monkeypatch):
     """Features that are computed from here on wait until this event is set."""

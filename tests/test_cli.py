@@ -108,6 +108,21 @@ def test_alpha_chooses_the_branch(folder, run, tmp_path):
             assert record["fused"] == record[kind]
 
 
+def test_an_object_that_cannot_be_told_is_said(folder, run, tmp_path):
+    source = load_sphere(folder / "sphere", device="cpu").settings.source
+    mapper = SphereMapper(SphereSettings(32, source=source, background="head"))
+    for parameter in mapper.foreground_head.parameters():
+        torch.nn.init.zeros_(parameter)  # every patch is as likely the object's as not
+    save_sphere(mapper, tmp_path / "undecided")
+    arguments = (*POINTS, "--sphere", str(tmp_path / "undecided"), "--out", str(tmp_path / "matches.json"))
+    _, out, _ = run(*arguments, "--candidates", "foreground")
+    sentence = "The object could not be told from the background in the target; all of the picture is matched."
+    assert out.splitlines()[-2] == sentence
+    assert json.loads((tmp_path / "matches.json").read_text())["notes"] == [sentence]
+    _, out, _ = run(*arguments)  # nobody asked where the object is
+    assert sentence not in out
+
+
 def test_points_are_pixels_of_the_upright_image(folder, run, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees: 96 x 64 stored is 64 x 96 upright

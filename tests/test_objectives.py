@@ -129,5 +129,5 @@ def test_equivariance_is_learned_beside_another_loss(tmp_path):
 
 
 def test_equivariance_needs_two_crops():
-    with pytest.raises(SpherecorrError, match="The equivariance loss needs two crops of each image, drawn live"):
+    with pytest.raises(SpherecorrError, match="The equivariance loss needs two crops of each image, 'square' or"):
         fit(balls(8), replace(SETTINGS, weights=only("equivariance")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from spherecorr.pipelines.reproduce import reproduce
 from spherecorr.pipelines.settings import Models
 from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
+from spherecorr.sphere.domain import domain_of, load_domain, save_domain
 from spherecorr.store import FeatureStore
 
 EVERY = {"log_every": 5, "save_every": 5, "validate_every": 10}
@@ -102,6 +104,24 @@ def test_training_takes_records_and_pairs_as_it_takes_names(data, backbone, tmp_
         assert torch.equal(one, other)
     first, second = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("named", "given"))
     assert first == second
+
+
+def test_a_sphere_remembers_what_it_was_trained_on_and_a_match_says_what_is_unlike_it(backbone, tmp_path):
+    render_dataset(tmp_path / "data", RenderSettings("trn", 40, 20, ("car", "dog"), size=96), 1)
+    mapper = train(("renders", tmp_path / "data"), tmp_path / "run", backbone, crops={"resolution": 96})
+    domain, last = domain_of(mapper), tmp_path / "run" / "last"
+    assert domain is not None and load_domain(last / "domain.safetensors").threshold == pytest.approx(domain.threshold)
+    images = [record.path for record in sc.open_dataset("renders", tmp_path / "data").images("trn")[:2]]
+
+    def notes(threshold):
+        save_domain(replace(domain, threshold=threshold), last / "domain.safetensors")
+        found = match_images(*images, [(5, 5)], Models(backbone, str(last), 96, "cpu"))
+        assert found.about["notes"] == found.notes
+        return found.notes
+
+    assert notes(2.0) == ()
+    (sentence,) = notes(-1.0)
+    assert sentence.startswith("The source and the target are unlike the pictures") and "(car, dog)" in sentence
 
 
 def test_changes_reach_the_run(data, backbone, tmp_path):

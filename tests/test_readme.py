@@ -63,7 +63,7 @@ def own_commands() -> list[list[str]]:
 def test_the_commands_exist():
     assert "pip install -r requirements.txt && python app.py" in COMMANDS
     assert 'pip install -e ".[test]" && python -m pytest' in COMMANDS
-    known = {"app", "match", "render", "train", "pretrain", "extract", "eval", "reproduce", "download", "data"}
+    known = set("app match render train pretrain extract eval reproduce compare download data".split())
     assert {arguments[0] for arguments in own_commands()} == known
     for arguments in own_commands():
         build_parser().parse_args(arguments)  # leaves with an error if an option is not there
@@ -108,12 +108,14 @@ def test_the_commands_on_renders_run_one_after_the_other(tmp_path, monkeypatch):
             "--device",
             "cpu",
         ],
+        "compare": ["--sphere", "data/sphere/best", "--resolution", "64", "--device", "cpu"],
     }
     commands = [arguments for arguments in own_commands() if arguments[0] in smaller and "spair" not in arguments]
-    assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain", "eval"]
+    assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain", "eval", "compare"]
     for arguments in commands:
         assert main([*arguments, *smaller[arguments[0]]]) == 0
     assert (tmp_path / "runs" / "renders" / "report.md").is_file()
+    assert (tmp_path / "runs" / "compare" / "comparison.png").is_file()
     assert load_sphere("data/sphere/last", device="cpu").settings.source.backbone == "local-dir:tiny"
     assert load_backbone("local-dir:data/backbone", device="cpu").source.dim == 192
 

@@ -287,7 +287,6 @@ def test_mistakes_in_what_is_asked_for(tmp_path, records, backbone):
         ({"crops": 0}, "A picture has one crop or more"),
         ({"crops": 2}, "several differ only with the crop 'square' or 'resized'"),
         ({"crops": 3, "labels": True, "mirrored": True}, "several differ only with the crop"),
-        ({"mirrored": True}, "Mirrored crops are for training; they go with labels"),
         ({"smallest_crop": 0}, "The smallest crop is a share above 0 and at most 1; got 0"),
         ({"smallest_crop": 1.5}, "The smallest crop is a share above 0 and at most 1; got 1.5"),
         ({"framing": "fit", "labels": True}, "labels and crops need the framing 'pad', not 'fit'"),

@@ -24,6 +24,7 @@ ARROWS = {
     **{part: {"errors"} for part in GROUND},
     "hub": {"errors", "files"},
     "parallel": {"device"},
+    "segmentation": {"errors"},
     "features": {"geometry", "identity"},
     "backbones": MODELS,
     "sphere": MODELS,
@@ -41,7 +42,7 @@ ARROWS = {
     "evaluation": RESULTS | {"data", "metrics", "parallel", "store"},
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
-    "ui": RESULTS | {"data", "evaluation", "metrics", "views"},
+    "ui": RESULTS | {"data", "evaluation", "metrics", "segmentation", "views"},
     "pipelines": RESULTS
     | {
         "data",
@@ -175,7 +176,7 @@ def test_help_and_import_load_nothing_heavy(code):
     assert not modules & HEAVY
 
 
-COMMANDS = "app, match, render, extract, pretrain, train, import, eval, reproduce, download".split(", ")
+COMMANDS = "app, match, render, extract, pretrain, train, import, eval, reproduce, compare, download".split(", ")
 COMMANDS += [f"data {action}" for action in ("check", "pairs", "masks", "directions")]
 
 
@@ -231,5 +232,5 @@ def test_the_package_lists_all_its_folders():
 @pytest.mark.parametrize("folder", CHECKPOINTS, ids=relative)
 def test_shipped_checkpoints_are_whole_and_small(folder):
     files = {path.name for path in folder.iterdir()}
-    assert files == {"model.safetensors", "config.json", "README.md"}
+    assert files - {"domain.safetensors"} == {"model.safetensors", "config.json", "README.md"}
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 15_000_000

@@ -263,7 +263,7 @@ def test_the_papers_preset_is_the_public_run():
 
 def test_the_fast_preset_lets_the_viewpoint_lead():
     assert preset("fast", SphereSettings(16), images=10) == TrainSettings(SphereSettings(16), LossWeights(viewpoint=5))
-    with pytest.raises(SpherecorrError, match="There is no preset 'slow'; there are paper and fast"):
+    with pytest.raises(SpherecorrError, match="There is no preset 'slow'; there are fast, paper, asic and deil"):
         preset("slow", SphereSettings(16), images=10)
 
 

@@ -12,6 +12,7 @@ import sys
 from spherecorr import __version__
 from spherecorr.cli.app import register_app
 from spherecorr.cli.base import Parser
+from spherecorr.cli.compare import register_compare
 from spherecorr.cli.data import register_data
 from spherecorr.cli.download import register_download
 from spherecorr.cli.eval import register_eval
@@ -35,6 +36,7 @@ COMMANDS = (
     register_data,
     register_eval,
     register_reproduce,
+    register_compare,
     register_download,
 )
 

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, get_args
 
 from spherecorr.cli.flags import add_flags
+from spherecorr.matching.settings import PoseAlign
 from spherecorr.pipelines.settings import Models
 
 NAMES = "spair, spair-u, renders, ap10k, awa-pose, pf-pascal, pf-willow, freiburg-cars, eth80 or folder"
@@ -57,6 +58,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_masks(parser: argparse.ArgumentParser) -> None:
     """Masks of another folder."""
     parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks to use instead of the dataset's own")
+
+
+def add_pose_align(parser: argparse.ArgumentParser, what: str) -> None:
+    """Mirror images of sources; `what` is done with them."""
+    parser.add_argument(
+        "--pose-align",
+        nargs="?",
+        const="nearest",
+        choices=get_args(PoseAlign),
+        help=f"{what}; distances over all cells of the object, or mutual ones (default: not)",
+    )
 
 
 def add_skip_broken(parser: argparse.ArgumentParser, listed: str = "") -> None:

@@ -10,6 +10,7 @@ from spherecorr.cli.base import (
     add_command,
     add_dataset,
     add_masks,
+    add_pose_align,
     add_skip_broken,
     print_left_out,
     show_progress,
@@ -59,6 +60,11 @@ def add_options(
     )
     add_flags(parser, MatchSettings, skip=("alpha", "k"), shown={"candidates": candidates})
     parser.set_defaults(candidates=candidates)
+    add_pose_align(
+        parser,
+        "match a source as its mirror image where that is nearer to the target, by masks where there are any and by "
+        "keypoints named left and right",
+    )
     parser.add_argument(
         "--symmetry",
         type=Path,
@@ -78,6 +84,7 @@ def choices(options: argparse.Namespace) -> dict[str, Any]:
         "store": options.store,
         "alpha": options.alpha,
         "matching": MatchSettings(**given(options, MatchSettings, skip=("alpha",))),
+        "pose_align": options.pose_align,
         "settings": EvaluationSettings(**given(options, EvaluationSettings)),
         "symmetry": options.symmetry,
         "limit": options.limit,

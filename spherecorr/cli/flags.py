@@ -79,6 +79,14 @@ def list_of(kind: type, name: str, example: str) -> Callable[[str], tuple]:
     return parse
 
 
+def parse_weights(text: str) -> dict[str, float]:
+    """'viewpoint=5,surface=1' -> {'viewpoint': 5.0, 'surface': 1.0}."""
+    try:
+        return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"weights are written as viewpoint=5,surface=1; got '{text}'") from error
+
+
 def _help(entry: str, field: Field, shown: str | None) -> tuple[str, str]:
     """The help and the default's text, which is empty where there is none to show."""
     described, _, absent = entry.partition("None: ")

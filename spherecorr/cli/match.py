@@ -7,7 +7,7 @@ import json
 from io import BytesIO
 from pathlib import Path
 
-from spherecorr.cli.base import add_command
+from spherecorr.cli.base import add_command, add_pose_align
 from spherecorr.cli.flags import add_flags, given
 from spherecorr.errors import SpherecorrError
 from spherecorr.matching.settings import MatchSettings
@@ -38,6 +38,7 @@ def register_match(commands) -> None:
     )
     add_flags(parser, Models, shown={"resolution": "448, rounded down to whole patches"})
     add_flags(parser, MatchSettings, rename={"k": "topk"})
+    add_pose_align(parser, "also say whether the mirror image of the source is nearer to the target")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all matches as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="write a picture of the matches")
 
@@ -61,9 +62,11 @@ def run_match(options: argparse.Namespace) -> None:
     from spherecorr.pipelines.match import match_images
     from spherecorr.ui.table import match_records
 
-    found = match_images(options.source, options.target, options.point, models, settings)
+    found = match_images(options.source, options.target, options.point, models, settings, options.pose_align)
     records = match_records(found.result)
-    print(format_table(records))
+    print("\n".join((format_table(records), *found.notes)))
+    if found.pose and found.pose.mirrored:
+        print("mirrored? The mirror image of the source is nearer to the target: the objects may face opposite ways")
     if options.out:
         document = {**found.about, "matches": records}
         write_atomic(options.out, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())

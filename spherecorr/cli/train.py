@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 from spherecorr.cli.base import (
     NAMES,
@@ -16,19 +17,11 @@ from spherecorr.cli.base import (
     print_left_out,
     show_progress,
 )
-from spherecorr.cli.flags import add_flags, given
+from spherecorr.cli.flags import add_flags, given, parse_weights
 from spherecorr.pipelines.settings import Models
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store_settings import StoreSettings
-from spherecorr.training.settings import LossWeights, TrainSettings
-
-
-def parse_weights(text: str) -> dict[str, float]:
-    """'viewpoint=5,surface=1' -> {'viewpoint': 5.0, 'surface': 1.0}."""
-    try:
-        return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"weights are written as viewpoint=5,surface=1; got '{text}'") from error
+from spherecorr.training.settings import LossWeights, PresetName, TrainSettings
 
 
 def register_train(commands) -> None:
@@ -69,9 +62,10 @@ def register_train(commands) -> None:
     )
     parser.add_argument(
         "--preset",
-        choices=("fast", "paper"),
+        choices=get_args(PresetName),
         default="fast",
-        help="fast: minutes, the viewpoint leads; paper: the public run, 2,000 passes over the images in resized crops "
+        help="fast: minutes, the viewpoint leads; paper: the public run, 2,000 passes over the images in resized "
+        "crops; asic: a flat atlas for each category, in OUT/CATEGORY; deil: a sphere from warps of single images "
         "(default: %(default)s, whose values are the defaults below)",
     )
     paper = ", ".join(f"{name}={weight}" for name, weight in vars(LossWeights()).items())
@@ -102,17 +96,21 @@ def add_crop_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--live", action="store_true", help="store nothing: fresh crops through the backbone each step")
     add_flags(parser, SphereSettings, only=("resolution",))
-    shown = {"crop": "whole, square with --smallest-crop; paper: resized", "crops": "1; paper: 10"}
+    shown = {
+        "crop": "whole, square with --smallest-crop; paper: resized; asic, deil: square",
+        "crops": "1; paper: 10; asic, deil: 4",
+    }
     add_flags(parser, StoreSettings, only=("crop", "smallest_crop", "crops", "mirrored"), shown=shown)
 
 
 def run_train(options: argparse.Namespace) -> None:
     """Train the mapper, and say where it is."""
     from spherecorr.parallel import join_processes
+    from spherecorr.pipelines.atlases import train_atlases
     from spherecorr.pipelines.train import train
 
     broken: list[str] | None = [] if options.skip_broken else None
-    train(
+    trained = (train_atlases if options.preset == "asic" else train)(
         [tuple(entry) for entry in options.data],
         options.out,
         backbone=options.backbone,
@@ -135,7 +133,8 @@ def run_train(options: argparse.Namespace) -> None:
     )
     if join_processes(options.device).main:
         print_left_out(broken)
-        print_run(options.out)
+        for run in map(options.out.joinpath, trained) if isinstance(trained, dict) else [options.out]:
+            print_run(run)
 
 
 def print_run(out: Path) -> None:

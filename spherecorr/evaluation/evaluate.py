@@ -14,7 +14,15 @@ import numpy as np
 from spherecorr.data.reading import read_all, read_json
 from spherecorr.data.records import DatasetError, PairRecord
 from spherecorr.data.symmetry import Symmetry, known_symmetry, unknown_symmetry
-from spherecorr.evaluation.inputs import AnySphere, EvaluationError, input_digests, object_cells, sphere_maps
+from spherecorr.evaluation.inputs import (
+    AnySphere,
+    EvaluationError,
+    check_partners,
+    find_mirrors,
+    input_digests,
+    object_cells,
+    sphere_maps,
+)
 from spherecorr.evaluation.keypoint_table import KeypointTable, Side, concatenate
 from spherecorr.evaluation.report import Report
 from spherecorr.evaluation.scoring import score_pairs
@@ -24,7 +32,7 @@ from spherecorr.features import FeatureMap
 from spherecorr.files import write_atomic
 from spherecorr.identity import without_names
 from spherecorr.matching.co_pca import has_levels
-from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.settings import MatchSettings, PoseAlign
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.store import FeatureStore
@@ -46,6 +54,8 @@ def evaluate(
     protocols: Sequence[str] = EvaluationSettings.protocols,
     sides: Side = EvaluationSettings.sides,
     settings: MatchSettings | None = None,
+    pose_align: PoseAlign | None = None,
+    mirrored: Mapping[str, FeatureMap] | None = None,
     symmetry: Mapping[str, Symmetry] | None = None,
     inclusive: bool = EvaluationSettings.inclusive,
     resamples: int = EvaluationSettings.resamples,
@@ -70,6 +80,9 @@ def evaluate(
         sides: of the target's "box" (the image's where it has none), or of its "image".
         protocols: names of `metrics.KAP_PROTOCOLS`.
         settings: how to match; `alpha` counts instead of its own.
+        pose_align: match a source as its mirror image where that is nearer to the target, see `matching.alignment`;
+            None does not.
+        mirrored: image id -> features of its mirror image, for pose alignment; by default those that the store has.
         symmetry: category -> its symmetric keypoints, see `data.symmetry.read_symmetry`; for other categories as the
             reader knows them, or as their names say. The report lists those of which nothing is known.
         inclusive: a match exactly at the threshold is correct.
@@ -104,6 +117,9 @@ def evaluate(
     if isinstance(features, FeatureStore):
         features.check(images)
     unused = ("alpha", "k") if has_levels(sample) else ("alpha", "k", "co_pca")
+    if pose_align:
+        check_partners(images, symmetry)
+    mirrors = find_mirrors(pose_align, mirrored, images, features, sphere)
     record = {
         **({"split": split} if hasattr(dataset, "pairs") else {}),
         **(about or {}),
@@ -113,14 +129,15 @@ def evaluate(
         "alphas": alphas,
         **choices,
         "matching": {name: value for name, value in asdict(settings).items() if name not in unused},
+        **({"pose alignment": pose_align} if pose_align else {}),
     }
     if out:
-        record["digests"] = input_digests(pairs, images, features, sphere, symmetry, settings)
+        record["digests"] = input_digests(pairs, images, features, sphere, symmetry, settings, mirrors)
     spheres = sphere_maps(sphere, features) if isinstance(sphere, SphereMapper) else sphere
     objects = object_cells(settings, images, features, sphere, spheres)
 
     def score(part: Sequence[PairRecord]) -> KeypointTable:
-        more: dict[str, Any] = {"settings": settings, "objects": objects, "symmetry": symmetry}
+        more: dict[str, Any] = {"settings": settings, "objects": objects, "mirrors": mirrors, "symmetry": symmetry}
         return score_pairs(part, features, spheres, alphas, **choices, **more)
 
     table = _score_in_parts(pairs, score, Path(out) if out else None, record, overwrite, progress)

@@ -14,12 +14,13 @@ from spherecorr.data.check import check_picture
 from spherecorr.data.identity import files_digest, pairs_digest
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
-from spherecorr.data.symmetry import Symmetry
+from spherecorr.data.symmetry import Symmetry, symmetry_by_name
 from spherecorr.errors import SpherecorrError
-from spherecorr.features import FeatureMap, SphereMap, state_digest, tensor_bytes
+from spherecorr.evaluation.mirroring import Mirrors
+from spherecorr.features import FeatureMap, SphereMap, estimate_foreground, state_digest, tensor_bytes
 from spherecorr.identity import digest
 from spherecorr.matching.candidates import find_foreground, mask_cells
-from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.settings import MatchSettings, PoseAlign
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.store import FeatureStore
 
@@ -127,7 +128,57 @@ def object_cells(
     if settings.candidates != "foreground":
         return None
     mapper = sphere if isinstance(sphere, SphereMapper) else None
-    return _Lazy(lambda name: find_foreground(features[name], mapper, spheres[name] if spheres else None), records)
+
+    def foreground(name: str) -> np.ndarray:
+        return find_foreground(features[name], mapper, spheres[name] if spheres else None).cells
+
+    return _Lazy(foreground, records)
+
+
+def check_partners(images: Sequence[ImageRecord], symmetry: Mapping[str, Symmetry] | None) -> None:
+    """Refuse pose alignment where no keypoint has a left/right partner.
+
+    Raises:
+        EvaluationError: as where keypoints are numbered, and no symmetry says what the numbers mean.
+    """
+    for image in images:
+        known = (symmetry or {}).get(image.category) or symmetry_by_name(image.keypoints)
+        if known.mirrored:
+            return
+    raise EvaluationError(
+        "Pose alignment exchanges left and right keypoints, and none of these has a partner by its name; say with "
+        "--symmetry which ones are partners."
+    )
+
+
+def find_mirrors(
+    by: PoseAlign | None,
+    mirrored: Mapping[str, FeatureMap] | None,
+    images: Sequence[ImageRecord],
+    features: Mapping[str, FeatureMap],
+    sphere: AnySphere,
+) -> Mirrors | None:
+    """What pose alignment reads: mirror images of a store or as given, and objects by their masks where there are any.
+
+    Raises:
+        EvaluationError: there are no features of mirror images, or no mapper to map them.
+        StoreError: a store without mirror images.
+    """
+    if by is None:
+        return None
+    if mirrored is None:
+        if not isinstance(features, FeatureStore):
+            raise EvaluationError("Pose alignment compares mirror images; give the features of those, too.")
+        mirrored = features.mirror
+    if sphere is not None and not isinstance(sphere, SphereMapper):
+        raise EvaluationError("Pose alignment maps mirror images, too; give a mapper instead of sphere maps.")
+    records = {image.id: image for image in images}
+
+    def cells(image_id: str) -> np.ndarray:
+        record, found = records[image_id], features[image_id]
+        return mask_cells(record.load_mask(), found.framing) if record.mask else estimate_foreground(found)
+
+    return Mirrors(mirrored, None if sphere is None else sphere_maps(sphere, mirrored), _Lazy(cells, records), by)
 
 
 def input_digests(
@@ -137,14 +188,17 @@ def input_digests(
     sphere: AnySphere,
     symmetry: Mapping[str, Symmetry] | None,
     settings: MatchSettings,
+    mirrors: Mirrors | None = None,
 ) -> dict[str, str | None]:
     """What tells the results of these inputs from those of others, whatever names and paths they have."""
+    own = isinstance(features, FeatureStore)  # whose digest holds that of its mirror images
     return {
         "annotations": pairs_digest(pairs),
         "features": _features_digest(features, images),
         "sphere": _sphere_digest(sphere, images),
         "symmetry": digest([_written(symmetry)]) if symmetry else None,
-        "masks": _masks_digest(images) if settings.candidates == "mask" else None,
+        "masks": _masks_digest(images) if settings.candidates == "mask" or mirrors else None,
+        **({"mirror images": _features_digest(mirrors.features, images)} if mirrors and not own else {}),
     }
 
 

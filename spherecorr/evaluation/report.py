@@ -171,6 +171,8 @@ class Report:
             f"matches lie on {CANDIDATES[said['candidates']]}"
             + ("" if said["soft window"] is None else f", refined over {said['soft window']} cells each way"),
         ]
+        if "pose alignment" in said:
+            lines.append(f"sources are mirrored where that is nearer to the target, by {said['pose alignment']} cells")
         lines += [f"limited to {said['limit']}"] if "limit" in said else []
         if "symmetry unknown" in said:
             lines.append(

@@ -12,6 +12,7 @@ from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry, symmetry_by_name
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.keypoint_table import KeypointTable, Side
+from spherecorr.evaluation.mirroring import Mirrors, merge_queries
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.matching.candidates import candidate_cells
 from spherecorr.matching.co_pca import has_levels, join_pair
@@ -36,6 +37,7 @@ def score_pairs(
     *,
     settings: MatchSettings | None = None,
     objects: Mapping[str, np.ndarray] | None = None,
+    mirrors: Mirrors | None = None,
     thresholds: Sequence[float] = (0.1, 0.05, 0.01),
     protocols: Sequence[str] = ("corrected", "authors", "jamais-vu"),
     sides: Side = "box",
@@ -54,6 +56,8 @@ def score_pairs(
         settings: how to match.
         objects: image id -> boolean `[H, W]`, where the object of a target is; for the candidates "foreground" and
             "mask". To KAP, other cells have the lowest similarity of their pair.
+        mirrors: where it is given, a source is matched as its mirror image if that is nearer to the target, keypoint by
+            keypoint where its left/right partner lies; a keypoint whose partner is hidden is matched as it is.
         thresholds: of KAP, shares of a side of the target. (PCK's can be chosen later, from the table's errors.)
         protocols: of KAP, names of `metrics.KAP_PROTOCOLS`, each with its own choice on padding.
         sides: KAP's thresholds are shares of the longer side of the target's "box" (of the image where it has none) or
@@ -84,8 +88,17 @@ def score_pairs(
         name = pairs[batch[0]].target.id
         target = image(name, None if objects is None else objects[name])
         sources = [image(pairs[i].source.id) for i in batch]
-        cells = [source.framing.to_cell(keypoints[i].source) for source, i in zip(sources, batch, strict=True)]
+        queries = [(one, one.framing.to_cell(keypoints[i].source)) for one, i in zip(sources, batch, strict=True)]
+        order = None
+        if mirrors:
+            in_mirrors = [
+                mirrors.query(pairs[i], keypoints[i].names, keypoints[i].partners, one, target)
+                for one, i in zip(sources, batch, strict=True)
+            ]
+            queries, order = merge_queries(queries, in_mirrors)
+        sources, cells = map(list, zip(*queries, strict=True))
         similarity = _similarity(sources, target, cells, alphas, settings)
+        similarity = similarity if order is None else similarity[:, order]
         allowed = candidate_cells(target, settings.candidates)
         found = _best(similarity, allowed, target, settings)
         parts = np.cumsum([0, *(count[i] for i in batch)])
@@ -209,6 +222,7 @@ class _Keypoints:
     """The N keypoints that a pair's source shows, as pixels `[N, 2]` of the two images; NaN where hidden."""
 
     names: list[str]
+    partners: Mapping[str, str]
     source: np.ndarray
     truth: np.ndarray
     mirrored: np.ndarray
@@ -228,6 +242,7 @@ def _keypoints(pair: PairRecord, symmetry: Symmetry | None) -> _Keypoints:
     alike = [len(symmetry.groups.get(name, frozenset()) & shown.keys()) for name in names]
     return _Keypoints(
         names,
+        symmetry.mirrored,
         source=np.array([pair.source.keypoints[name] for name in names], dtype=np.float64).reshape(-1, 2),
         truth=np.array([shown.get(name, HIDDEN) for name in names], dtype=np.float64).reshape(-1, 2),
         mirrored=np.array([shown.get(name, HIDDEN) for name in mirrored], dtype=np.float64).reshape(-1, 2),

@@ -26,7 +26,8 @@ from spherecorr.sphere.settings import SphereSettings
 class MatchResult:
     """What `match` found.
 
-    Without a sphere, everything but `points`, `raw` and `raw_cycle` is None; on a plane there are no angles.
+    Without a sphere, everything but `points`, `raw`, `raw_cycle` and `object_told` is None; on a plane there are no
+    angles.
 
     Attributes:
         points: `[N, 2]` the source points in original pixels.
@@ -39,6 +40,8 @@ class MatchResult:
         nearest_angle: `[N]` degrees on the sphere between a point and the nearest target cell.
         symmetric_mistake: `[N]` bool, the raw match looks like the mirrored part, see `SphereSettings.mirror_angle`.
         visible: `[N]` bool, some target cell lies near the point on the sphere.
+        object_told: with the candidates "foreground", whether the target's object could be told from the background;
+            False: all of the picture was matched. None with other candidates.
     """
 
     points: np.ndarray
@@ -51,6 +54,7 @@ class MatchResult:
     nearest_angle: np.ndarray | None = None
     symmetric_mistake: np.ndarray | None = None
     visible: np.ndarray | None = None
+    object_told: bool | None = None
 
     def __repr__(self) -> str:
         """The number of points and of ranks, and which similarities there are."""
@@ -119,7 +123,8 @@ def match_images(
     forth = _Direction(source, target, settings)
     if source.sphere is None or target.sphere is None:
         (raw_rows,) = forth.rows(cells, (0,))
-        return MatchResult(points, rank(raw_rows, target.framing, settings), _cycle(forth, points, raw_rows, 0))
+        raw, cycle = rank(raw_rows, target.framing, settings), _cycle(forth, points, raw_rows, 0)
+        return MatchResult(points, raw, cycle, object_told=forth.object_told)
     known = known or SphereSettings(source.features.source.dim)
     alpha = known.alpha if settings.alpha is None else settings.alpha
     rows = forth.rows(cells, (0, 1, alpha))
@@ -131,6 +136,7 @@ def match_images(
         sphere,
         fused,
         _cycle(forth, points, fused.rows, alpha),
+        object_told=forth.object_told,
         **(_angles(forth, cells, raw.rows, known) if target.sphere.surface == "sphere" else {}),
     )
 
@@ -157,7 +163,7 @@ def prepare(
     candidates = (settings or MatchSettings()).candidates
     cells = None
     if candidates == "foreground":
-        cells = find_foreground(features, sphere, sphere_map)
+        cells = find_foreground(features, sphere, sphere_map).cells
     elif candidates == "mask":
         if mask is None:
             raise SpherecorrError("Matches are to lie on a mask, and there is none; give one, or other candidates.")
@@ -179,6 +185,13 @@ class _Direction:
         """`[A, N, H, W]`, -inf where nothing can be matched."""
         rows = self.similarity.rows([cells], alphas)
         return rows.masked_fill(torch.as_tensor(~self.candidates, device=rows.device), -torch.inf)
+
+    @property
+    def object_told(self) -> bool | None:
+        """See `MatchResult`."""
+        if self.settings.candidates != "foreground":
+            return None
+        return not self.candidates[self.target.framing.content_cells()].all()
 
     def back(self) -> _Direction:
         """From the target to the source."""

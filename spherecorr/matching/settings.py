@@ -8,6 +8,7 @@ from typing import Literal
 from spherecorr.errors import SpherecorrError
 
 Fusion = Literal["cosine", "l2"]
+PoseAlign = Literal["nearest", "mutual"]
 Candidates = Literal["content", "all", "foreground", "mask"]
 
 

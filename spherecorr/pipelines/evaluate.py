@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from spherecorr.data.check import check_image
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import ImageRecord
 from spherecorr.data.symmetry import known_symmetry, read_symmetry
+from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.evaluate import choose_alphas, evaluate
 from spherecorr.evaluation.inputs import EvaluationError, read_pairs, spread
 from spherecorr.evaluation.report import Report
@@ -24,7 +25,7 @@ from spherecorr.evaluation.viewpoint import ViewpointReport, evaluate_viewpoints
 from spherecorr.extraction import extract
 from spherecorr.files import write_atomic
 from spherecorr.geometry import FramingName
-from spherecorr.matching.settings import MatchSettings
+from spherecorr.matching.settings import MatchSettings, PoseAlign
 from spherecorr.parallel import join_processes
 from spherecorr.pipelines.common import (
     Progress,
@@ -54,6 +55,7 @@ def evaluate_matches(
     store: str | Path | None = None,
     alpha: float | Sequence[float] | None = None,
     matching: MatchSettings | None = None,
+    pose_align: PoseAlign | None = None,
     settings: EvaluationSettings | None = None,
     symmetry: str | Path | None = None,
     limit: int | None = None,
@@ -75,6 +77,8 @@ def evaluate_matches(
         store: features of `extract_features`; by default they are computed, and stored in `out`.
         alpha: shares of the sphere, see `evaluation.evaluate`.
         matching: how to match; `alpha` counts instead of its own.
+        pose_align: match a source as its mirror image where that is nearer to the target, see `evaluation.evaluate`;
+            the features of mirror images are computed, too.
         settings: how to score.
         symmetry: file that says which keypoints are symmetric, see `data.symmetry.read_symmetry`; it counts instead of
             what the reader or the names say.
@@ -100,7 +104,7 @@ def evaluate_matches(
     origin, sphere = _open_models(models, store)
     choose_alphas(sphere, alpha)
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
-    features = _find_features(origin, sphere, images, out, models, cells, framing, overwrite, progress)
+    features = _find_features(origin, sphere, images, out, models, cells, framing, pose_align, overwrite, progress)
     about = _describe(dataset, split, models, sphere)
     if len(pairs) < len(found):
         about["limit"] = f"{len(pairs):,} of {len(found):,} pairs, evenly spread"
@@ -110,6 +114,7 @@ def evaluate_matches(
         sphere=sphere,
         alpha=alpha,
         settings=matching,
+        pose_align=pose_align,
         symmetry=mirrored,
         **asdict(settings or EvaluationSettings()),
         out=out,
@@ -162,7 +167,7 @@ def score_viewpoints(
         raise EvaluationError(
             "Viewpoints are read from a sphere, and there is none for this backbone; name a --sphere."
         )
-    features = _find_features(origin, sphere, images, out, models, None, "pad", overwrite, progress)
+    features = _find_features(origin, sphere, images, out, models, None, "pad", None, overwrite, progress)
     if not join_processes(models.device).main:
         return None
     report = evaluate_viewpoints(images, features, sphere, broken=broken, progress=partial(progress, "viewpoints"))
@@ -209,6 +214,7 @@ def _find_features(
     models: Models,
     cells: int | None,
     framing: FramingName,
+    pose_align: PoseAlign | None,
     overwrite: bool,
     progress: Progress,
 ) -> FeatureStore:
@@ -218,6 +224,12 @@ def _find_features(
     resolution = models.resolution or (cells and cells * origin.source.patch)
     resolution = resolution or (sphere.settings.resolution if sphere else origin.default_resolution)
     settings, folder = StoreSettings(origin.source, resolution, framing, parts=origin.parts), out / "features"
+    if pose_align and origin.parts:
+        raise SpherecorrError(
+            "Pose alignment needs the features of mirror images, and stores hold none of joined backbones."
+        )
+    if pose_align:
+        settings = replace(settings, crops=2, mirrored=True)
     processes = join_processes(models.device)
     if processes.main:
         # A folder that holds no results may be somebody's own.

@@ -22,3 +22,15 @@ class Models:
     sphere: str | None = None
     resolution: int | None = None
     device: str = "auto"
+
+
+METHODS = {
+    "raw": "nearest features",
+    "debiased": "nearest features, less the mean of each grid position",
+    "pose-aligned": "Telling Left from Right, zero-shot: sources mirrored where that is nearer, and a soft window",
+    "sphere": "nearest on the sphere",
+    "fused": "features and sphere",
+    "asic": "nearest on a flat atlas of each category, as in ASIC",
+    "deil": "nearest on a sphere learned from warps of single images, as in Dense Equivariant Image Labelling",
+}
+"""What `compare` compares."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.data.identity import labelled_digest
@@ -19,20 +19,24 @@ from spherecorr.features import state_digest
 from spherecorr.parallel import Processes, join_processes
 from spherecorr.pipelines.common import Notify, Progress, ignore, silent, versions, write_left_out
 from spherecorr.pipelines.extract import forget_unfinished, readable, store_features
-from spherecorr.sphere.checkpoint import load_sphere
+from spherecorr.sphere.checkpoint import DOMAIN, load_sphere
+from spherecorr.sphere.domain import attach_domain, save_domain
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TrainingCrops
+from spherecorr.training.domain import fit_domain
 from spherecorr.training.fit import fit
+from spherecorr.training.paired import PairedCrops
 from spherecorr.training.run import DIGESTS
-from spherecorr.training.settings import LossWeights
+from spherecorr.training.settings import PRESET_CROPS, PRESET_SPHERES, LossWeights, PresetName
 from spherecorr.training.settings import preset as preset_settings
 from spherecorr.training.validation import validator
 
 Dataset = tuple[str, str | Path]
 CROPS = ("resolution", "crop", "smallest_crop", "crops", "mirrored")  # what a store's settings say of its crops
+STORED_CROPS, LIVE_CROPS = 2000, 200  # that tell what the sphere was trained on; live ones take the backbone's time
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def train(
     backbone: str | None = None,
     split: str | None = None,
     masks: str | Path | None = None,
-    preset: Literal["fast", "paper"] = "fast",
+    preset: PresetName = "fast",
     weights: Mapping[str, float] | None = None,
     settings: Mapping[str, Any] | None = None,
     sphere: Mapping[str, Any] | None = None,
@@ -106,16 +110,16 @@ def train(
     """
     out, changed = Path(out), dict(weights or {})
     LossWeights().changed(changed)  # refuses what is no loss
-    parts = _open_parts(data, stores, out, split, masks, broken)
-    pairs = _held_out_pairs(validation, validation_split, broken) if validation is not None else []
+    parts = open_parts(data, stores, out, split, masks, broken)
+    pairs = held_out_pairs(validation, validation_split, broken) if validation is not None else []
     world = join_processes(device)
     there = _existing_store([part.store for part in parts] if stores else [])
     if backbone is None and there is None:
         raise SpherecorrError("Name the backbone with --backbone, or with --store a store that is there.")
     model = load_backbone(backbone or there.settings.source, device=str(world.device))  # type: ignore[union-attr]
-    cuts = _crop_settings(dict(crops or {}), model, there, paper=preset == "paper", live=live)
+    cuts = _crop_settings(dict(crops or {}), model, there, PRESET_CROPS.get(preset, {}), live)
     beginning = load_sphere(start, device="cpu") if start else None
-    shape = {**(sphere or {}), "source": model.source, "resolution": cuts.resolution}
+    shape = {**PRESET_SPHERES.get(preset, {}), **(sphere or {}), "source": model.source, "resolution": cuts.resolution}
     mapper_settings = SphereSettings(model.source.dim, **shape)
     if broken is not None:
         parts = [replace(part, records=readable(part.records, True, broken, progress)) for part in parts]
@@ -126,9 +130,14 @@ def train(
     chosen = replace(chosen, weights=chosen.weights.changed(changed), **(settings or {}))
 
     if live:
-        images: TrainingCrops = _live_crops(parts, model, cuts, two=chosen.weights.equivariance > 0)
+        images: TrainingCrops = _live_crops(parts, model, cuts, two=chosen.weights.two_crops)
     else:
-        images = _open_crops(parts, model, cuts, world, notify, progress)
+        if chosen.weights.two_crops and (cuts.crops < 2 or cuts.mirrored):
+            raise SpherecorrError(
+                "The losses equivariance and labelling need --crops 2 or more, not mirrored, or --live."
+            )
+        kind = PairedCrops if chosen.weights.two_crops else StoredCrops
+        images = _open_crops(kind, parts, model, cuts, world, notify, progress)
     validate = _validation(pairs, model, cuts.resolution, out, progress) if pairs and world.main else None
     described = {name: getattr(cuts, name) for name in CROPS}
     names, splits = [part.name for part in parts], [part.split for part in parts]
@@ -144,10 +153,15 @@ def train(
     trained = fit(images, chosen, out, validate=validate, start=beginning, about=about, device=device)
     if broken and world.main:
         write_left_out(out, broken)
+    if world.main and (domain := fit_domain(images, LIVE_CROPS if live else STORED_CROPS)) is not None:
+        attach_domain(trained, domain)
+        for folder in (out / "last", out / "best"):
+            if folder.is_dir():
+                save_domain(domain, folder / DOMAIN)
     return trained
 
 
-def _open_parts(
+def open_parts(
     data: Sequence[Dataset | Sequence[ImageRecord]],
     stores: Sequence[str | Path],
     out: Path,
@@ -155,6 +169,7 @@ def _open_parts(
     masks: str | Path | None,
     broken: list[str] | None,
 ) -> list[_Part]:
+    """The images to train on, dataset by dataset, and where their features are or will be."""
     if stores and len(stores) != len(data):
         raise SpherecorrError(f"There are {len(data)} --data and {len(stores)} --store; each has its own.")
     names = ["features", *(f"features{number}" for number in range(2, len(data) + 1))]
@@ -178,9 +193,10 @@ def _is_dataset(entry: Sequence[Any]) -> bool:
     return len(entry) == 2 and isinstance(entry[0], str)
 
 
-def _held_out_pairs(
+def held_out_pairs(
     validation: Dataset | Sequence[PairRecord], split: str, broken: list[str] | None
 ) -> list[PairRecord]:
+    """The pairs of a dataset's split, or those given."""
     if not _is_dataset(validation):
         return list(validation)  # type: ignore[arg-type]
     name, root = validation
@@ -199,9 +215,9 @@ def _existing_store(folders: Sequence[Path]) -> FeatureStore | None:
 
 
 def _crop_settings(
-    changes: dict[str, Any], backbone: Backbone, there: FeatureStore | None, paper: bool, live: bool
+    changes: dict[str, Any], backbone: Backbone, there: FeatureStore | None, usual: Mapping[str, Any], live: bool
 ) -> StoreSettings:
-    """Settings of the crops: a store's own, which the changes must not contradict, or new ones."""
+    """Settings of the crops: a store's own, which the changes must not contradict, or new ones beside the preset's."""
     if "smallest_crop" in changes:
         changes.setdefault("crop", "square")
     if there:
@@ -209,8 +225,7 @@ def _crop_settings(
         wanted = replace(there.settings, source=backbone.source, labels=True, **asked)
         FeatureStore(there.folder, wanted)  # refuses others, in one sentence
         return wanted
-    if paper:
-        changes = {"crop": "resized", "crops": 10, **changes}
+    changes = {**usual, **changes}
     if live:
         changes["crops"] = 1  # a fresh one in every step
     return StoreSettings(backbone.source, **{"resolution": SphereSettings.resolution, **changes, "labels": True})
@@ -228,6 +243,7 @@ def _live_crops(parts: Sequence[_Part], backbone: Backbone, cuts: StoreSettings,
 
 
 def _open_crops(
+    kind: type[StoredCrops],
     parts: Sequence[_Part],
     backbone: Backbone,
     cuts: StoreSettings,
@@ -237,11 +253,12 @@ def _open_crops(
 ) -> TrainingCrops:
     """Stored crops of the images of all datasets."""
     categories = _categories(parts)
-    stored = [_stored_crops(part, categories, backbone, cuts, world, notify, progress) for part in parts]
+    stored = [_stored_crops(kind, part, categories, backbone, cuts, world, notify, progress) for part in parts]
     return stored[0] if len(stored) == 1 else JoinedCrops(stored)
 
 
 def _stored_crops(
+    kind: type[StoredCrops],
     part: _Part,
     categories: list[str],
     backbone: Backbone,
@@ -258,7 +275,7 @@ def _stored_crops(
     own = FeatureStore(part.store).settings
     # Few photographs may have more crops than many renders, and mirrored ones.
     store = FeatureStore(part.store, replace(cuts, crops=own.crops, mirrored=own.mirrored, seed=own.seed))
-    return StoredCrops(store, part.records, categories, device=world.device)
+    return kind(store, part.records, categories, device=world.device)
 
 
 def _validation(

@@ -1,10 +1,13 @@
 """Sphere mappers on disk: a folder with `model.safetensors` and `config.json`, and the files of the paper's authors.
 
+Beside them `domain.safetensors` may tell what the training's pictures looked like, see `sphere.domain`.
+
 `config.json` holds the mapper's settings under "sphere" and, beside them, whatever its trainer wants to tell.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -23,11 +26,13 @@ from spherecorr.files import write_atomic
 from spherecorr.hub import HubError, cached_file, fetch_file
 from spherecorr.identity import FeatureSource
 from spherecorr.shipped import shipped_folder
+from spherecorr.sphere.domain import Domain, DomainError, attach_domain, domain_of, load_domain, save_domain
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.public import CONFIG, PUBLIC_SPHERES, public_folder
 from spherecorr.sphere.settings import SphereSettings
 
 WEIGHTS = "model.safetensors"
+DOMAIN = "domain.safetensors"
 
 SHIPPED = {"mini": "mini-sphere"}
 
@@ -42,7 +47,7 @@ class CheckpointError(SpherecorrError):
 
 
 def load_sphere(source: str | Path, *, device: str = "auto") -> SphereMapper:
-    """Load a sphere mapper.
+    """Load a sphere mapper, with its `sphere.domain` where the checkpoint has one.
 
     Args:
         source: "mini" (ships), a name of `sphere.public` that was downloaded, a checkpoint folder, a `.pth` file of the
@@ -70,14 +75,14 @@ def checkpoint_files(source: str | Path) -> list[Path]:
     if path.suffix in (".pth", ".pt"):
         files = [path]
     elif _is_hub_id(source, path):
-        files = [file for name in (CONFIG, WEIGHTS) if (file := cached_file(str(source), name))]
+        files = [file for name in (CONFIG, WEIGHTS, DOMAIN) if (file := cached_file(str(source), name))]
     else:
-        files = [path / CONFIG, path / WEIGHTS]
+        files = [path / CONFIG, path / WEIGHTS, path / DOMAIN]
     return [file for file in files if file.is_file()]
 
 
 def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str, Any] | None = None) -> None:
-    """Write a mapper's weights and settings into a folder; what is there already is replaced only when complete.
+    """Write a mapper's weights, settings and domain into a folder; what is there is replaced only when complete.
 
     Args:
         mapper: the mapper.
@@ -89,6 +94,10 @@ def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str,
     config = {**(metadata or {}), "sphere": dataclasses.asdict(mapper.settings)}
     write_atomic(folder / WEIGHTS, save(state))
     write_atomic(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    if (domain := domain_of(mapper)) is not None:
+        save_domain(domain, folder / DOMAIN)
+    else:
+        (folder / DOMAIN).unlink(missing_ok=True)  # another mapper's
 
 
 def import_authors(path: str | Path) -> SphereMapper:
@@ -140,9 +149,12 @@ def _is_hub_id(source: str | Path, path: Path) -> bool:
 def _fetch(repository: str) -> Path:
     try:
         fetch_file(repository, CONFIG)
-        return fetch_file(repository, WEIGHTS).parent
+        folder = fetch_file(repository, WEIGHTS).parent
     except HubError as error:
         raise CheckpointError(f"There is no folder '{repository}', and on the Hub: {error}") from error
+    with contextlib.suppress(HubError):  # most have none
+        fetch_file(repository, DOMAIN)
+    return folder
 
 
 def _load_folder(folder: Path) -> SphereMapper:
@@ -159,7 +171,20 @@ def _load_folder(folder: Path) -> SphereMapper:
         state = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged ({error}); fetch or train it again.") from error
-    return _fill(mapper, state, folder / WEIGHTS)
+    _fill(mapper, state, folder / WEIGHTS)
+    if (folder / DOMAIN).is_file():
+        attach_domain(mapper, _domain(folder / DOMAIN, mapper.settings.feature_dim))
+    return mapper
+
+
+def _domain(path: Path, feature_dim: int) -> Domain:
+    try:
+        domain = load_domain(path)
+    except DomainError as error:
+        raise CheckpointError(str(error)) from error
+    if len(domain.mean) != feature_dim:
+        raise CheckpointError(f"{path} is of features of {len(domain.mean)} channels; the mapper takes {feature_dim}.")
+    return domain
 
 
 def _settings(config: dict[str, Any]) -> SphereSettings:

@@ -30,6 +30,12 @@ from spherecorr.sphere.losses import (
     visibility_loss,
 )
 from spherecorr.sphere.mapper import BELOW
+from spherecorr.sphere.related_losses import (
+    correspondence_loss,
+    labelling_loss,
+    mutual_neighbours,
+    smoothness_loss,
+)
 from spherecorr.sphere.surface import Surface
 from spherecorr.training.batches import Batch, TrainingCrops
 from spherecorr.training.settings import LossWeights, TrainSettings
@@ -116,12 +122,14 @@ class LossTerm:
         value: a scalar from the state of a step, with gradient.
         patches: bool `[b, N]`, those of a batch whose points it needs.
         sphere_only: True if it has no meaning on other surfaces.
+        plane_only: likewise.
         needs: attribute of `TrainingCrops` that must be True, and why, for a message; None if any crops will do.
     """
 
     value: Callable[[StepState], Tensor]
     patches: Callable[[Batch], Tensor] = _foreground
     sphere_only: bool = False
+    plane_only: bool = False
     needs: tuple[str, str] | None = None
 
 
@@ -176,8 +184,42 @@ def _equivariance(state: StepState) -> Tensor:
     return state.mean_of_all(loss, kept.sum())
 
 
+def _correspondence(state: StepState) -> Tensor:
+    """Each image with the next one of its category in the batch of all processes."""
+    image, partner = next_alike(state.gather(state.batch.category))
+    features, masks, points = state.gather(state.batch.features), state.all_masks, state.all_points
+    matches = mutual_neighbours(features[image], features[partner], masks[image], masks[partner])
+    return correspondence_loss(points[image], points[partner], masks[partner], matches)
+
+
+def next_alike(category: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the images `[B]` with another of their category, and of the next one of it, in a ring."""
+    count = len(category)
+    place = torch.arange(count, device=category.device)
+    steps = (place[None, :] - place[:, None]) % count
+    alike = (category[:, None] == category[None, :]) & (steps > 0)
+    nearest = torch.where(alike, steps, count).argmin(dim=1)
+    image = alike.any(dim=1).nonzero()[:, 0]
+    return image, nearest[image]
+
+
+def _smoothness(state: StepState) -> Tensor:
+    step = 2 / max(state.grid)  # see `mapper.grid_positions`
+    return smoothness_loss(state.all_points, state.gather(state.positions), state.all_masks, step)
+
+
+def _labelling(state: StepState) -> Tensor:
+    batch, other = state.batch, state.batch.other
+    assert other is not None and batch.warp is not None  # `check_terms` has seen to it
+    loss = labelling_loss(state.points, state.map_whole(other), batch.warp, state.grid, batch.mask)
+    return state.mean_of_all(loss, (batch.mask & batch.warp.isfinite().all(dim=-1)).sum())
+
+
 SURFACE_POINTS = ("has_surface", "needs renders: these images have no surface points")
-TWO_CROPS = ("has_warp", "needs two crops of each image, drawn live (--live) with the crop 'square' or 'resized'")
+TWO_CROPS = (
+    "has_warp",
+    "needs two crops of each image, 'square' or 'resized': drawn live (--live), or --crops 2",
+)
 
 # In this order they draw from the step's random generator.
 TERMS = {
@@ -190,6 +232,9 @@ TERMS = {
     "visibility": LossTerm(_visibility, sphere_only=True),
     "equivariance": LossTerm(_equivariance, needs=TWO_CROPS),
     "foreground": LossTerm(_tell_foreground, lambda batch: batch.mask | batch.background, sphere_only=True),
+    "correspondence": LossTerm(_correspondence),
+    "smoothness": LossTerm(_smoothness, plane_only=True),
+    "labelling": LossTerm(_labelling, sphere_only=True, needs=TWO_CROPS),
 }
 
 
@@ -205,10 +250,9 @@ def check_terms(settings: TrainSettings, data: TrainingCrops) -> None:
         SpherecorrError: names the first such term.
     """
     for name, term in weighted_terms(settings.weights).items():
-        if term.sphere_only and settings.sphere.surface != "sphere":
-            raise SpherecorrError(
-                f"The {name} loss has no meaning on a {settings.sphere.surface}; set its weight to 0."
-            )
+        surface = settings.sphere.surface
+        if (term.sphere_only and surface != "sphere") or (term.plane_only and surface != "plane"):
+            raise SpherecorrError(f"The {name} loss has no meaning on a {surface}; set its weight to 0.")
         if term.needs and not getattr(data, term.needs[0]):
             raise SpherecorrError(f"The {name} loss {term.needs[1]}.")
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.sphere.settings import SphereSettings
@@ -15,11 +15,17 @@ from spherecorr.training.schedule import one_cycle
 WARM_UP = 0.1  # share of the steps of a one-cycle schedule in which the learning rate rises
 PAPER_PASSES = 2000  # how often the paper's run sees an image: 200 epochs over a list of ten times the images
 PAPER_BATCH = 64
+PresetName = Literal["fast", "paper", "asic", "deil"]
+PRESET_SPHERES: dict[str, dict[str, Any]] = {"asic": {"surface": "plane", "alpha": 1.0}, "deil": {"alpha": 1.0}}
+"""What a preset changes of `SphereSettings`: the related systems match by the surface alone."""
+_PAIRS = {"crop": "square", "smallest_crop": 0.6, "crops": 4}
+PRESET_CROPS: dict[str, dict[str, Any]] = {"paper": {"crop": "resized", "crops": 10}, "asic": _PAIRS, "deil": _PAIRS}
+"""What a preset changes of `StoreSettings`: the related systems learn from pairs of crops."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses; the defaults are the paper's, which has none of the last five."""
+    """Weights of the losses; the defaults are the paper's, which has none of those with 0."""
 
     reconstruction: float = 1.0
     viewpoint: float = 0.1
@@ -30,6 +36,14 @@ class LossWeights:
     visibility: float = 0.0
     equivariance: float = 0.0
     foreground: float = 0.0
+    correspondence: float = 0.0
+    smoothness: float = 0.0
+    labelling: float = 0.0
+
+    @property
+    def two_crops(self) -> bool:
+        """Whether a step takes two crops of each image."""
+        return self.equivariance > 0 or self.labelling > 0
 
     def __post_init__(self):
         weights = asdict(self).values()
@@ -107,7 +121,9 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
     Args:
         name: "paper" is the run of the paper's public code: Adam at a constant rate, batches of 64, 2,000 passes, all
             patches; its crops are "resized" crops. "fast" is minutes on a CPU: 256 patches of each crop, one cycle,
-            and the viewpoint leads, as it would otherwise be learned last.
+            and the viewpoint leads, as it would otherwise be learned last. "asic" and "deil" are small forms of two
+            related systems, see docs/related.md. What they change of the mapper and of crops is in `PRESET_SPHERES` and
+            `PRESET_CROPS`.
         sphere: the mapper's own settings.
         images: how many there are to train on.
 
@@ -116,12 +132,17 @@ def preset(name: str, sphere: SphereSettings, images: int) -> TrainSettings:
     """
     if name == "fast":
         return TrainSettings(sphere, LossWeights(viewpoint=5.0))
+    if name in ("asic", "deil"):
+        none = dict.fromkeys(asdict(LossWeights()), 0.0)
+        asic = {"correspondence": 1.0, "smoothness": 0.3, "equivariance": 1.0}
+        weights = LossWeights(**{**none, **(asic if name == "asic" else {"labelling": 1.0})})
+        return TrainSettings(sphere, weights, steps=600, batch=16, foreground_weight=8.0)
     if name == "paper":
         steps = math.ceil(PAPER_PASSES * images / PAPER_BATCH)
         return TrainSettings(
             sphere, steps=steps, batch=PAPER_BATCH, tokens=0, schedule="constant", weight_decay=0.0, clip=0.0
         )
-    raise SpherecorrError(f"There is no preset '{name}'; there are paper and fast.")
+    raise SpherecorrError(f"There is no preset '{name}'; there are fast, paper, asic and deil.")
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:

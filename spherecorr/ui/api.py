@@ -88,7 +88,7 @@ class Api:
             controls = self._controls(backbone, NO_SPHERE, resolution, foreground_only)
             pictures = [self._open(source), self._open(target)]
             maps = [self._engine.features(picture, controls) for picture in pictures]
-            masks = [self._engine.subject(picture, controls) for picture in pictures] if foreground_only else None
+            masks = [self._engine.subject(picture, controls).cells for picture in pictures] if foreground_only else None
             images = pca_pictures(maps, masks, [picture.shown_size for picture in pictures])
             return [_data_uri(image) for image in images]
 

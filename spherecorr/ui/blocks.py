@@ -27,6 +27,8 @@ left part for the right one; the <b>sphere</b>, which knows the viewpoint, tells
 SPHERE_TEMPLATE = """<div class="sc-sphere"><div class="sc-plot"></div><p class="sc-message"></p>
 <p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
 PRESETS = [("Fast (448 px)", "fast"), ("Balanced (512-518 px)", "balanced"), ("Fine (768-840 px)", "fine")]
+MARKS = [("Draw over the object", "object"), ("Draw over background", "background"), ("Draw a box around it", "box")]
+MARK_HINT = '<p class="sc-hint">on the source or a target. Close this panel to add points again.</p>'
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 # Nothing is fetched from the internet, fonts included.
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
@@ -64,7 +66,13 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
             undo = button("Undo", elem_id="undo")
             clear = button("Clear", elem_id="clear")
             foreground = gr.Checkbox(True, label="Foreground only", elem_id="foreground", container=False)
+        with gr.Accordion("Mark the object", open=False, elem_id="mark"), gr.Row(elem_classes="sc-marks"):
+            # No event: clicks.js reads the choice when something is drawn.
+            gr.Radio(MARKS, value="object", show_label=False, elem_id="mark-kind", container=False, interactive=True)
+            gr.HTML(MARK_HINT, elem_id="mark-hint")
+            clear_marks = button("Clear marks", elem_id="clear-marks")
         status = gr.HTML(say(READY), elem_id="status")
+        notices = gr.HTML(elem_id="notices")
         with gr.Row(elem_classes="sc-below"):
             with gr.Column(scale=3, min_width=300):
                 globe = _sphere_component()
@@ -90,7 +98,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]
         # What the page shows, for clicks to say what they were meant for; see clicks.js.
         clicks = gr.HTML({}, html_template="", js_on_load=(HERE / "clicks.js").read_text(), elem_id="clicks")
-        page = [source, raw, by_sphere, fused, table, status, clicks, needs]
+        page = [source, raw, by_sphere, fused, table, status, notices, clicks, needs]
 
         def on(trigger: Callable, handler: Callable, *inputs: Component, **how: Any) -> gr.events.Dependency:
             """Wire an event that changes the session; the page then draws, because the revision has changed."""
@@ -109,6 +117,8 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         for file in (source_file, target_file):
             file.upload(lambda: OWN_IMAGES, None, example, **QUIET)
         on(clicks.select, handlers.click, *controls, **each)
+        on(clicks.apply, handlers.mark, **each)
+        on(clear_marks.click, handlers.clear_marks, **each)
         on(undo.click, handlers.undo, **each)
         on(clear.click, handlers.clear, **each)
         on(swap.click, handlers.swap, *controls, **each)

@@ -20,7 +20,7 @@ from spherecorr.ui.engine import Engine, best_matches
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.session import Controls, Picture, Session, Visit
 from spherecorr.ui.table import KINDS, match_records, table_html
-from spherecorr.views.matches import COLOURS, draw_pins, draw_ranks, draw_rings, overlay_heat, veil
+from spherecorr.views.matches import COLOURS, draw_marked, draw_pins, draw_ranks, draw_rings, overlay_heat, veil
 from spherecorr.views.pca import pca_pictures
 from spherecorr.views.sphere_plot import sphere_figure, sphere_patches
 from spherecorr.views.spheremap import sphere_picture
@@ -40,6 +40,7 @@ class Page(NamedTuple):
     fused: Any = gr.skip()
     table: Any = gr.skip()
     status: Any = gr.skip()
+    notices: Any = gr.skip()
     shown: Any = gr.skip()
     needs: Any = gr.skip()
 
@@ -77,7 +78,7 @@ class Drawing:
             sphere = self.engine.sphere_map(picture, controls)
             if sphere is None:
                 return {"message": self.engine.sphere(controls)[1]}
-            patches = sphere_patches(sphere, self.engine.shown(picture), self.engine.subject(picture, controls))
+            patches = sphere_patches(sphere, self.engine.shown(picture), self.engine.subject(picture, controls).cells)
             drawn.append((sphere, patches))
         (source, source_patches), (target, target_patches) = drawn
         result = self.engine.match(*visit.pair, visit.points, controls)
@@ -96,7 +97,7 @@ class Drawing:
                 return [*[None] * 4, gr.skip()]
             maps = [self.engine.features(picture, controls) for picture in visit.pair]
             spheres = [self.engine.sphere_map(picture, controls) for picture in visit.pair]
-            masks = [self.engine.subject(picture, controls) for picture in visit.pair]
+            masks = [self.engine.subject(picture, controls).cells for picture in visit.pair]
             sizes = [picture.shown_size for picture in visit.pair]
             painted = [
                 None if sphere is None else sphere_picture(sphere, mask, size)
@@ -115,20 +116,18 @@ class Drawing:
 
     def _page(self, visit: Visit, controls: Controls, failure: Failure, settled: int) -> Page:
         """Everything that shows the visit."""
-        source, target = (
-            None if picture is None else self.engine.shown(picture) for picture in (visit.source, visit.target)
-        )
+        source, target = (None if picture is None else self._shown(picture) for picture in (visit.source, visit.target))
         if visit.source is not None and source is not None:
             source = draw_pins(source, visit.source.to_shown(np.array(visit.points).reshape(-1, 2)), visit.active)
         shown, needs = visit.shown, self.engine.needs(visit, controls)
         if visit.pair is None or target is None:
             missing = " and a ".join(role for role, picture in shown.items() if picture is None)
-            return Page(source, target, target, target, "", say(f"Upload a {missing} image."), shown, needs)
+            return Page(source, target, target, target, "", say(f"Upload a {missing} image."), "", shown, needs)
         if not self.engine.is_ready(visit, controls):
             text, kind = self._waiting(visit, controls, failure)
             # The page asks for what is missing when this value changes: once, and again if it was dropped meanwhile.
             wanted = gr.skip() if kind == "warn" else f"{needs} missing after {settled}"
-            return Page(source, target, target, target, "", say(text, kind), shown, wanted)
+            return Page(source, target, target, target, "", say(text, kind), "", shown, wanted)
 
         result = self.engine.match(*visit.pair, visit.points, controls)
         mapper, problem = self.engine.sphere(controls)
@@ -150,7 +149,13 @@ class Drawing:
         raw, by_sphere, fused = targets
         table = table_html(match_records(result), visit.active, changed.tolist(), _about(visit.pair, controls))
         note = BACKBONES[controls.backbone].note if controls.backbone in BACKBONES else ""
-        return Page(source, raw, by_sphere, fused, table, say(problem or f"{READY} {note}"), shown, needs)
+        notices = "".join(say(text, "warn") for text in self.engine.notices(visit, controls))
+        return Page(source, raw, by_sphere, fused, table, say(problem or f"{READY} {note}"), notices, shown, needs)
+
+    def _shown(self, picture: Picture) -> Image.Image:
+        """The shown copy, with the object where it was marked."""
+        image, marked = self.engine.shown(picture), self.engine.marked(picture)
+        return image if marked is None else draw_marked(image, marked)
 
 
 def say(text: str, kind: str = "info") -> str:
@@ -179,10 +184,18 @@ def _on_sphere(sphere: SphereMap, points: np.ndarray) -> np.ndarray:
     return vectors
 
 
+def _marks(picture: Picture) -> dict | None:
+    """The marks of the object as an export says them; None without."""
+    if picture.marks is None:
+        return None
+    strokes = [{"inside": stroke.inside, "points": stroke.points} for stroke in picture.strokes]
+    return {"box": picture.box, "strokes": strokes}
+
+
 def _about(pair: tuple[Picture, Picture], controls: Controls) -> dict:
     """What an export says besides the matches."""
     pictures = {
-        role: {"name": picture.name, "size": list(picture.size), "mirrored": picture.mirrored}
+        role: {"name": picture.name, "size": list(picture.size), "mirrored": picture.mirrored, "marks": _marks(picture)}
         for role, picture in zip(("source", "target"), pair, strict=True)
     }
     return {**pictures, "backbone": controls.backbone, "sphere": controls.sphere, "resolution": controls.preset} | {

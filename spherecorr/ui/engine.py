@@ -12,15 +12,18 @@ from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, w
 from spherecorr.backbones.registry import BACKBONES, parts_of, resolutions
 from spherecorr.backbones.weights import fetch
 from spherecorr.errors import SpherecorrError
-from spherecorr.features import FeatureMap, SphereMap, estimate_foreground
-from spherecorr.geometry import mask_to_cells
+from spherecorr.features import FeatureMap, SphereMap
+from spherecorr.geometry import average_over_cells
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageError, alpha_mask, load_image
+from spherecorr.matching.candidates import Foreground, find_foreground, not_told
 from spherecorr.matching.match import MatchResult, match_images
 from spherecorr.matching.settings import Candidates, MatchSettings
 from spherecorr.matching.similarity import ImageFeatures
+from spherecorr.segmentation import Stroke, segment
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
+from spherecorr.sphere.domain import domain_of, unlike_training
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
 from spherecorr.sphere.public import downloaded_spheres
 from spherecorr.ui.cache import Cache
@@ -120,7 +123,8 @@ class Engine:
 
     def needs(self, visit: Visit, controls: Controls) -> str:
         """Digest of what everything that takes time is computed from; points and sliders have no part in it."""
-        keys = [picture and self._views_key(picture, controls) for picture in (visit.source, visit.target)]
+        pictures = visit.source, visit.target
+        keys = [picture and (*self._views_key(picture, controls), picture.marks) for picture in pictures]
         return digest([repr((*keys, controls.foreground)).encode()])
 
     def features(self, picture: Picture, controls: Controls) -> FeatureMap:
@@ -136,28 +140,63 @@ class Engine:
         key = ("sphere", *self._views_key(picture, controls))
         return self._views.get(key, lambda: mapper.sphere_map(features))
 
+    def marked(self, picture: Picture) -> np.ndarray | None:
+        """Boolean `[h, w]` of the shown copy: the object as it was marked; None where it was not.
+
+        Raises:
+            SegmentationError: the marks do not tell an object.
+        """
+        if picture.marks is None:
+            return None
+        box, strokes = picture.marks
+        if box is not None:
+            (x0, y0), (x1, y1) = picture.to_shown(np.reshape(box, (2, 2))).tolist()
+            box = x0, y0, x1, y1
+        shown = [Stroke(tuple(map(tuple, picture.to_shown(np.array(s.points)).tolist())), s.inside) for s in strokes]
+        image = self.shown(picture)
+        return self._views.get(("marked", *picture.key, picture.marks), lambda: segment(image, box, shown))
+
     def foreground(self, picture: Picture, controls: Controls) -> np.ndarray | None:
         """Boolean `[H, W]` of the cells that may be matched: the subject's, or None for all."""
-        return self.subject(picture, controls) if controls.foreground else None
+        return self.subject(picture, controls).cells if controls.foreground else None
 
-    def subject(self, picture: Picture, controls: Controls) -> np.ndarray:
-        """Boolean `[H, W]` of the object's cells.
+    def subject(self, picture: Picture, controls: Controls) -> Foreground:
+        """The object's cells.
 
-        They are the opaque ones of an image with transparency, else what the sphere says, else a guess.
+        They are the marked ones, else the opaque ones of an image with transparency, else what the sphere says, else a
+        guess.
         """
         features = self.features(picture, controls)
 
-        def find() -> np.ndarray:
-            mask = alpha_mask(picture.path)
+        def find() -> Foreground:
+            mask = self.marked(picture)
+            if mask is None and (mask := alpha_mask(picture.path)) is not None and picture.mirrored:
+                mask = mask[:, ::-1]
             if mask is not None:
-                cells = mask_to_cells(mask[:, ::-1] if picture.mirrored else mask, features.framing)
-                return cells if cells.any() else np.ones_like(cells)
+                covered = average_over_cells(mask, features.framing)
+                cells = covered > (0.5 if (covered > 0.5).any() else 0)  # a thin object may cover half of no cell
+                return Foreground(cells if cells.any() else np.ones_like(cells), True)
             mapper, _ = self.sphere(controls)
-            sphere_map = self.sphere_map(picture, controls)
-            by_sphere = mapper.foreground(sphere_map) if mapper and sphere_map else None
-            return estimate_foreground(features) if by_sphere is None else by_sphere
+            return find_foreground(features, mapper, self.sphere_map(picture, controls))
 
-        return self._views.get(("subject", *self._views_key(picture, controls)), find)
+        return self._views.get(("subject", *self._views_key(picture, controls), picture.marks), find)
+
+    def notices(self, visit: Visit, controls: Controls) -> list[str]:
+        """What must be said of the pictures: where the object is uncertain, and which the sphere does not know."""
+        if visit.pair is None:
+            return []
+        notices = []
+        if controls.foreground and not self.subject(visit.pair[1], controls).certain:
+            notices.append(f"{not_told('target')} Mark the object to change this.")
+        mapper, _ = self.sphere(controls)
+        domain = None if mapper is None else domain_of(mapper)
+        if mapper is not None and domain is not None:
+            pictures = dict(zip(("source", "target"), visit.pair, strict=True))
+            seen = {role: (self.features(p, controls), self.subject(p, controls)) for role, p in pictures.items()}
+            unknown = [role for role, (features, found) in seen.items() if not domain.knows(features, found.cells)]
+            if unknown:
+                notices.append(unlike_training(unknown, mapper.settings.categories))
+        return notices
 
     def image(self, picture: Picture, controls: Controls) -> ImageFeatures:
         """The image as matching sees it."""

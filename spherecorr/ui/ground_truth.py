@@ -69,7 +69,7 @@ class GroundTruth:
             spheres or None,
             [alpha],
             settings=self.engine.match_settings(controls),
-            objects={role: self.engine.subject(picture, controls) for role, picture in pictures.items()},
+            objects={role: self.engine.subject(picture, controls).cells for role, picture in pictures.items()},
             thresholds=(THRESHOLD,),
             protocols=(PROTOCOL,),
         )

@@ -17,7 +17,7 @@ from spherecorr.errors import SpherecorrError
 from spherecorr.ui.engine import Engine, best_matches
 from spherecorr.ui.examples import read_examples
 from spherecorr.ui.failures import sentence
-from spherecorr.ui.session import Controls, Session, Visit
+from spherecorr.ui.session import Controls, Picture, Session, Visit
 
 OWN_IMAGES = "own"
 # The page's target pictures by the kind of match that they show.
@@ -94,6 +94,37 @@ class Handlers:
         return self._click_target(session, TARGETS[event.pane], (x, y), Controls(*values))
 
     @_event
+    def mark(self, session: Session, event: gr.EventData) -> Note:
+        """Mark the object in the source or target with a box or a stroke; see `segmentation.segment`.
+
+        Args:
+            session: of the visit.
+            event: `pane` and `key` as in `click`; `kind`, "box", "object" or "background"; `path`, the places (x, y) of
+                the pointer in pixels of the shown copy.
+        """
+        role = "target" if event.pane in TARGETS else "source"
+        picture: Picture | None = getattr(session.visit, role)
+        if picture is None or event.key != repr(picture.key):
+            raise SpherecorrError("The picture has changed meanwhile; mark it again.")
+        path = [(x, y) for x, y in picture.from_shown(np.array(event.path, float)).tolist()]
+        if event.kind == "box":
+            picture = picture.with_box(path[0], path[-1])
+        else:
+            picture = picture.with_stroke(tuple(path), event.kind == "object")
+        self.engine.marked(picture)  # raises if the marks tell no object
+        visit = session.visit
+        session.visit = replace(visit, source=picture) if role == "source" else replace(visit, target=picture)
+        return f"The object is marked in the {role}. A further stroke corrects it.", "info"
+
+    @_event
+    def clear_marks(self, session: Session) -> Note:
+        """Take the marks of both pictures back; the object is estimated again."""
+        visit = session.visit
+        source, target = (picture and picture.without_marks() for picture in (visit.source, visit.target))
+        session.visit = replace(visit, source=source, target=target)
+        return None
+
+    @_event
     def undo(self, session: Session) -> Note:
         """Take the newest point back."""
         session.visit = session.visit.without_last_point()
@@ -122,7 +153,7 @@ class Handlers:
         target = session.visit.target
         if target is None:
             raise SpherecorrError("Upload a target image first.")
-        session.visit = replace(session.visit, target=replace(target, mirrored=not target.mirrored))
+        session.visit = replace(session.visit, target=target.mirror())
         return None
 
     @_event

@@ -10,8 +10,10 @@ import numpy as np
 
 from spherecorr.backbones.registry import Preset
 from spherecorr.errors import SpherecorrError
+from spherecorr.segmentation import Box, Stroke
 
 MAX_POINTS = 12
+MAX_STROKES, MAX_STROKE_POINTS = 40, 200
 SHOWN_SIDE = 768
 NO_SPHERE = "none"
 
@@ -28,6 +30,8 @@ class Picture:
         size: (width, height) in original, upright pixels.
         name: for people.
         mirrored: shown and matched as its mirror image; points are pixels of that mirror image.
+        box: around the object, as it was marked, in original pixels.
+        strokes: over the object and the background, as they were marked, in original pixels.
     """
 
     path: str
@@ -35,11 +39,52 @@ class Picture:
     size: tuple[int, int]
     name: str
     mirrored: bool = False
+    box: Box | None = None
+    strokes: tuple[Stroke, ...] = ()
 
     @property
     def key(self) -> tuple[str, bool]:
-        """What tells this picture from any other."""
+        """What tells this picture from any other, however it is marked."""
         return self.digest, self.mirrored
+
+    @property
+    def marks(self) -> tuple[Box | None, tuple[Stroke, ...]] | None:
+        """What a person said of the object's place; None if nothing."""
+        return (self.box, self.strokes) if self.box or self.strokes else None
+
+    def with_box(self, corner: Point, opposite: Point) -> Picture:
+        """Put this box in the place of the present one.
+
+        Raises:
+            SpherecorrError: the corners lie on one line.
+        """
+        (x0, x1), (y0, y1) = (sorted(pair) for pair in zip(corner, opposite, strict=True))
+        if x1 - x0 < 1 or y1 - y0 < 1:
+            raise SpherecorrError("Drag from one corner of a box around the object to the opposite one.")
+        return replace(self, box=(x0, y0, x1, y1))
+
+    def with_stroke(self, points: tuple[Point, ...], inside: bool) -> Picture:
+        """Add a stroke over the object, or over background.
+
+        Raises:
+            SpherecorrError: there are `MAX_STROKES` already, or it has more than `MAX_STROKE_POINTS`.
+        """
+        if len(self.strokes) == MAX_STROKES:
+            raise SpherecorrError(f"There are {MAX_STROKES} strokes already. Clear the marks first.")
+        if len(points) > MAX_STROKE_POINTS:
+            raise SpherecorrError(f"A stroke has at most {MAX_STROKE_POINTS} points; got {len(points)}.")
+        return replace(self, strokes=(*self.strokes, Stroke(points, inside)))
+
+    def without_marks(self) -> Picture:
+        """Drop the box and all strokes."""
+        return replace(self, box=None, strokes=())
+
+    def mirror(self) -> Picture:
+        """The mirror image, with its marks at their places."""
+        width = self.size[0]
+        box = self.box and (width - self.box[2], self.box[1], width - self.box[0], self.box[3])
+        strokes = tuple(replace(s, points=tuple((width - x, y) for x, y in s.points)) for s in self.strokes)
+        return replace(self, mirrored=not self.mirrored, box=box, strokes=strokes)
 
     @property
     def shown_size(self) -> tuple[int, int]:
