@@ -20,14 +20,13 @@ from spherecorr.backbones.base import FramingName, frame_input
 from spherecorr.backbones.diffusion_weights import (
     build,
     check_memory,
-    fetch,
     free_memory,
     import_library,
     prompt_embedding,
     read_config,
 )
 from spherecorr.backbones.unet_levels import Level, find_level, latent_stride, unet_levels
-from spherecorr.backbones.weights import BackboneError
+from spherecorr.backbones.weights import BackboneError, fetch_from
 from spherecorr.device import pick_device, pick_dtype
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import FRAMINGS, Framing
@@ -215,7 +214,7 @@ def load_diffusion(spec: DiffusionSpec, device: str = "auto", dtype: str = "auto
     kind = pick_dtype(dtype, target)
     check_memory(spec.name, spec.parameters * 1e6, kind, free_memory(target), target)
     files = {
-        filename: fetch(spec.name, source.repository, filename, source.revision)
+        filename: fetch_from(spec.name, source.repository, filename, source.revision)
         for source in spec.files
         for filename in source.filenames
     }
@@ -229,7 +228,7 @@ def load_diffusion(spec: DiffusionSpec, device: str = "auto", dtype: str = "auto
     prompt = prompt_embedding(
         spec.prompt,
         files["unet/config.json"].parent.parent,
-        lambda filename: fetch(spec.name, repository.repository, filename, repository.revision),
+        lambda filename: fetch_from(spec.name, repository.repository, filename, repository.revision),
     )
     settings = DiffusionSettings(
         levels=spec.levels,
