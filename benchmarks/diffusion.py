@@ -3,8 +3,8 @@
     python benchmarks/diffusion.py [--resolution 512] [--rounds 3] [--device cpu]
 
 Times are those of the model, from framed input to features: the VAE's encoder, the passes that end after the level of
-DIFT, after the paper's finest level and after the UNet's last block. Prints for each the seconds, the median of the rounds
-after one that warms up, and the most gigabytes so far beyond the weights', as JSON.
+DIFT, after the paper's finest level and after the UNet's last block. Prints for each the seconds, the median of the
+rounds after one that warms up, and the most gigabytes so far beyond the weights', as JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VAE = {
     "latent_channels": 4,
 }
 PAPER = ("up_blocks[2].attentions[1]", "up_blocks[1].attentions[1]", "up_blocks[0].resnets[1]")
-LEVELS = {"to DIFT's level": ("up_blocks[1]",), "to sd15's levels": PAPER, "whole UNet": ("up_blocks[3]",)}
+LEVELS = {"to DIFT's level": ("up_blocks[1]",), "to sd15's levels": PAPER, "to the last block": ("up_blocks[3]",)}
 
 
 def build(device: str, levels: tuple[str, ...], parts: dict) -> DiffusionBackbone:
@@ -42,8 +42,9 @@ def build(device: str, levels: tuple[str, ...], parts: dict) -> DiffusionBackbon
     if not parts:
         torch.set_default_dtype(torch.float32 if device == "cpu" else torch.float16)
         with torch.device(device):
-            parts["vae"], parts["unet"] = AutoencoderKL(**VAE), UNet2DConditionModel(cross_attention_dim=768)
-        parts["vae"].decoder = None
+            parts["vae"] = AutoencoderKL(**VAE)
+            parts["vae"].decoder = None
+            parts["unet"] = UNet2DConditionModel(cross_attention_dim=768)
         torch.set_default_dtype(torch.float32)
     settings = DiffusionSettings(levels, timestep=261)
     prompt = torch.zeros(77, 768)

@@ -151,7 +151,7 @@ class DiffusionBackbone:
             last row or column of its cells reaches over the edge.
 
         Raises:
-            BackboneError: a side that is no such multiple, or not enough memory on the GPU.
+            BackboneError: a side that is no such multiple, or not enough memory.
         """
         height, width = inputs.shape[1:3]
         if height % self.source.patch or width % self.source.patch:
@@ -161,7 +161,9 @@ class DiffusionBackbone:
             )
         try:
             return self._average_passes(self._encode(inputs))
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not _is_full(error):
+                raise
             raise BackboneError(
                 f"Backbone '{self.name}' needs more memory than {self.device} has for {len(inputs)} x {width} x "
                 f"{height} pixels. Take fewer images at once or a lower resolution."
@@ -247,6 +249,11 @@ def with_stride(framing: Framing, stride: int) -> Framing:
     """The framing of the same input with cells of `stride` pixels, which must divide the framing's own patch."""
     columns, rows = (side * framing.patch // stride for side in framing.grid)
     return replace(framing, grid=(columns, rows), patch=stride)
+
+
+def _is_full(error: RuntimeError) -> bool:
+    """Whether memory has run out; on the CPU torch says so in words alone."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _stride(level: Level) -> int:
