@@ -7,9 +7,10 @@ import torch
 from diffusers import DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from test_diffusion import NOISE, PAPER, inputs, refused, tiny, tiny_prompt, tiny_unet, tiny_vae
+from test_adapter import published
+from test_diffusion import NOISE, PAPER, inputs, picture, refused, tiny, tiny_prompt, tiny_unet, tiny_vae
 
-from spherecorr.backbones import DiffusionSpec, load_backbone, weights_available
+from spherecorr.backbones import AdapterSpec, DiffusionSpec, availability, find, load_backbone, weights_available
 from spherecorr.backbones.diffusion import load_diffusion
 from spherecorr.backbones.diffusion_weights import check_memory, free_memory, prompt_embedding
 from spherecorr.backbones.registry import BACKBONES, HubFiles
@@ -75,6 +76,20 @@ def test_a_folder_of_another_stable_diffusion_loads_by_its_path(folder):
     assert (backbone.name, backbone.settings.timestep, backbone.default_resolution) == (name, 100, 512)
     (folder / "vae" / WEIGHTS).unlink()
     assert not weights_available(name)
+
+
+def test_an_adapter_refines_the_levels_first_and_then_the_vit_as_its_base_is_written(folder, monkeypatch):
+    """A sphere reads the ViT of joined backbones first; published adapters have SD's parts before DINOv2's."""
+    torch.save(published((16, 24, 32, 192), 128), folder / "best.pth")
+    monkeypatch.setitem(BACKBONES, "tiny-sd", local(folder))
+    spec = AdapterSpec("both", "both", "tiny-sd+mini", f"local-dir:{folder}", "best.pth", 128, "none")
+    monkeypatch.setitem(BACKBONES, "both", spec)
+    backbone = load_backbone("both", device="cpu")
+    assert [part.name for part in backbone.base.backbones] == ["tiny-sd", "mini"]
+    assert (spec.patch, spec.resolutions["fast"]) == (16, 128)
+    refined = backbone(picture(128, 64))
+    assert refined.features.shape == (128, 4, 8) and refined.framing.patch == 16
+    assert availability("both").licence == "Apache-2.0, none" and find("tiny-sd+mini").parts[0] == "mini"
 
 
 def test_the_spec_says_what_is_read(folder):

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from spherecorr.backbones.base import Backbone, Framing, FramingName
+from spherecorr.backbones.fusion import FusionBackbone
 from spherecorr.backbones.weights import BackboneError, fetch_from
 from spherecorr.features import FeatureMap
-from spherecorr.identity import FeatureSource, digest, file_digest
+from spherecorr.identity import FeatureSource, PositionEmbedding, digest, file_digest
 from spherecorr.images import ImageLike
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ def load_adapter(spec: AdapterSpec, device: str = "auto", dtype: str = "auto") -
     """
     file = fetch_from(spec.name, spec.repository, spec.filename, spec.revision)
     adapter = read_adapter(file)
-    return AdapterBackbone(_load_base(spec.base, device, dtype), adapter, spec.name, weights=file_digest(file))
+    bases = [_load_base(part, device, dtype) for part in spec.parts]
+    base = bases[0] if len(bases) == 1 else FusionBackbone(spec.base, bases)
+    return AdapterBackbone(base, adapter, spec.name, weights=file_digest(file))
 
 
 def read_adapter(file: Path) -> Adapter:
@@ -207,15 +210,10 @@ def _shape(state: object) -> tuple[list[int], int] | None:
 
 
 def _load_base(name: str, device: str, dtype: str) -> Backbone:
-    from spherecorr.backbones import DiffusionSpec, FusionSpec, find, load_backbone
-    from spherecorr.backbones.fusion import FusionBackbone
+    from spherecorr.backbones import DiffusionSpec, find, load_backbone
 
-    spec = find(name)
-    if isinstance(spec, FusionSpec):
-        return FusionBackbone(name, [_load_base(part, device, dtype) for part in spec.parts])
-    if isinstance(spec, DiffusionSpec):
-        return load_backbone(name, device=device, dtype=dtype)
-    return load_backbone(name, position_embedding="dinov2", device=device, dtype=dtype)
+    position_embedding: PositionEmbedding | None = None if isinstance(find(name), DiffusionSpec) else "dinov2"
+    return load_backbone(name, position_embedding=position_embedding, device=device, dtype=dtype)
 
 
 def _numbers(dims) -> str:

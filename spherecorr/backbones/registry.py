@@ -151,7 +151,7 @@ class AdapterSpec:
     Attributes:
         name: short name.
         title: for menus.
-        base: name of the backbone whose features it refines.
+        base: name of the backbone whose features it refines; of joined ones, in the order of the adapter's parts.
         repository: Hub id of the refinement's weights, or `github:owner/name`.
         filename: of the weights in the repository.
         dim: channels D of the refined features.
@@ -176,14 +176,19 @@ class AdapterSpec:
         return known(self.base).parameters
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the backbones whose maps it refines, in this order, on the grid of the first."""
+        return tuple(self.base.split("+")) if isinstance(find(self.base), FusionSpec) else (self.base,)
+
+    @property
     def patch(self) -> int:
-        """Side of a patch of the base in input pixels."""
-        return known(self.base).patch
+        """Side of a patch of the first part in input pixels."""
+        return known(self.parts[0]).patch
 
     @property
     def resolutions(self) -> Mapping[Preset, int]:
-        """Long side in input pixels of the base's presets."""
-        return known(self.base).resolutions
+        """Long side in input pixels of the first part's presets."""
+        return known(self.parts[0]).resolutions
 
     @property
     def files(self) -> tuple[HubFiles, ...]:
@@ -323,6 +328,8 @@ _SD_RESOLUTIONS: dict[Preset, int] = {"fast": 512, "balanced": 768, "fine": 960}
 _SD_LEVELS = ("up_blocks[2].attentions[1]", "up_blocks[1].attentions[1]", "up_blocks[0].resnets[1]")
 _MINI_NOTE = "mini knows objects that this project rendered; for photographs use DINOv2."
 
+_DIY_NOTE = "Trained on SPair-71k's training images with pseudo-labels."
+
 BACKBONES: dict[str, Spec] = {
     spec.name: spec
     for spec in (
@@ -430,7 +437,17 @@ BACKBONES: dict[str, Spec] = {
             "ckpts/0300_dino_spair/best.pth",
             768,
             "CC0-1.0",
-            note="Trained on SPair-71k's training images with pseudo-labels.",
+            note=_DIY_NOTE,
+        ),
+        AdapterSpec(
+            "diy-sc-sd",
+            "DIY-SC on Stable Diffusion 1.5 and DINOv2 ViT-B/14",
+            "sd15+dinov2-b",
+            "github:odunkel/DIY-SC",
+            "ckpts/0280_spair/best.pth",
+            768,
+            "CC0-1.0",
+            note=f"{_DIY_NOTE} GPU recommended. Its Stable Diffusion features knew a learned caption; these do not.",
         ),
     )
 }

@@ -43,7 +43,7 @@ class Availability:
     Attributes:
         here: it loads without a download.
         megabytes: about how much is to be downloaded; None if nothing is, or if nobody knows.
-        licence: of the weights; None if nobody knows.
+        licence: of the weights, each of several once; None if nobody knows.
         note: one sentence for whoever chooses; may be empty.
         missing: files that are not here, as a path or as `owner/name/file`.
     """
@@ -68,7 +68,8 @@ def availability(name: str) -> Availability:
     lacking = {member: _missing(member.name, member) for member in members(spec)}
     megabytes = sum(_megabytes(member, files) for member, files in lacking.items() if files)
     missing = tuple(file for files in lacking.values() for file in files)
-    return Availability(not missing, megabytes or None, spec.licence, spec.note, missing)
+    licence = ", ".join(dict.fromkeys(member.licence for member in members(spec)))
+    return Availability(not missing, megabytes or None, licence, spec.note, missing)
 
 
 def download_notice(name: str) -> str:
