@@ -6,7 +6,7 @@ from PIL import Image
 from test_diffusion import tiny
 from torch.nn.functional import conv2d, group_norm, interpolate, relu
 
-from spherecorr.backbones import AdapterSpec
+from spherecorr.backbones import BACKBONES, AdapterSpec, load_backbone
 from spherecorr.backbones.adapter import AdapterBackbone, load_adapter, read_adapter
 from spherecorr.backbones.fusion import FusionBackbone
 from spherecorr.backbones.vit import VitBackbone
@@ -87,6 +87,31 @@ def test_all_that_is_published_is_loaded(save):
     loaded = read_adapter(save(state)).state_dict()
     assert loaded.keys() == state.keys() - {"logit_scale", "self_logit_scale"}
     assert all(torch.equal(loaded[key], state[key]) for key in loaded)
+
+
+def test_loading_draws_no_random_numbers_of_the_caller(save):
+    file = save(published((128,), 128))
+    torch.manual_seed(3)
+    state = torch.random.get_rng_state()
+    read_adapter(file)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_sphere_of_refined_features_is_read_from_them_in_joined_backbones(save, tmp_path, monkeypatch):
+    """The mapper tells layer and position embedding of its features; an adapter's are not to choose."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_small_patch14_dinov2", **VIT)
+    timm.models.save_for_hf(model, str(tmp_path / "vit"), model_args=VIT, safe_serialization=True)
+    save(published((128,), 128))
+    base = f"local-dir:{tmp_path / 'vit'}"
+    spec = AdapterSpec("refined", "tiny", base, f"local-dir:{tmp_path}", "best.pth", 128, "none")
+    monkeypatch.setitem(BACKBONES, "refined", spec)
+    alone = load_backbone("refined", device="cpu")
+    joined = load_backbone("refined+mini", device="cpu", sphere=alone.source)
+    assert joined.source == alone.source and joined.source.position_embedding == "dinov2"
+    assert load_backbone(alone.source, device="cpu").source == alone.source
+    with pytest.raises(SpherecorrError, match="'refined' is no ViT: layer, norm and position"):
+        load_backbone("refined+mini", device="cpu", layer=0)
 
 
 def refused(words: str, call, *arguments) -> None:

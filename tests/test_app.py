@@ -1,6 +1,7 @@
 """The app as a whole: its endpoints for programs, and files that change on disk while it runs."""
 
 import importlib
+import weakref
 from dataclasses import replace
 
 import gradio as gr
@@ -11,6 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from spherecorr.backbones import load_backbone
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.api import Api
 from spherecorr.ui.blocks import build_demo, launch
@@ -161,3 +163,29 @@ def test_a_picture_that_is_gone_asks_for_it_again(tiny_app, controls, tmp_path):
     path.unlink()
     with pytest.raises(SpherecorrError, match=r"'gone.png' is no longer held. Upload it again."):
         engine.features(picture, controls)
+
+
+def test_a_large_backbone_is_gone_before_another_is_loaded(tiny_app, controls, monkeypatch):
+    monkeypatch.setattr("spherecorr.ui.engine.MODEL_BYTES_KEPT", 1)
+    engine = Engine(replace(tiny_app, backbones=(*tiny_app.backbones, "mini")))
+    first = weakref.ref(engine.backbone(controls).model)
+    assert first() is engine.backbone(controls).model
+    seen = []
+
+    def load(name, **options):
+        seen.append(first())
+        return load_backbone(name, **options)
+
+    monkeypatch.setattr("spherecorr.ui.engine.load_backbone", load)
+    assert engine.backbone(replace(controls, backbone="mini")).name == "mini"
+    assert seen == [None]
+
+
+def test_weights_that_are_not_here_are_no_download_but_a_word_on_it(tiny_app, controls, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    engine = Engine(replace(tiny_app, backbones=("sd15",)))
+    words = (
+        r"`spherecorr download sd15`\. Stable .* Licence: CreativeML OpenRAIL-M\. About 2,279 MB .* GPU recommended\."
+    )
+    with pytest.raises(SpherecorrError, match=words):
+        engine.backbone(replace(controls, backbone="sd15"))

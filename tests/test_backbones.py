@@ -1,7 +1,11 @@
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -444,3 +448,33 @@ def test_real_weights_give_what_timm_gives(test_data):
     with torch.no_grad():
         tokens = model.forward_features(pixels)[0, 1:]
     torch.testing.assert_close(features, tokens.T.reshape(192, 14, 14), atol=1e-4, rtol=0)
+
+
+def test_a_torchvision_of_another_torch_is_told_in_one_sentence(tmp_path):
+    """Its compiled part is then missing, which timm's import runs into."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
+    program = (
+        "from spherecorr.backbones import BackboneError, load_backbone\n"
+        "for name in ('mini', 'dinov2-b+mini', 'vit_tiny_patch16_224'):\n"
+        "    try:\n        load_backbone(name, device='cpu')\n"
+        "    except BackboneError as error:\n        print(error)\n"
+    )
+    paths = [str(tmp_path), str(Path(__file__).parent.parent)]
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.count("torch and torchvision do not belong together") == 3, run.stderr
+    assert run.stdout.count("\n") == 3 and "pip install --force-reinstall torch torchvision" in run.stdout
+
+
+def test_loading_draws_no_random_numbers_of_the_caller():
+    torch.manual_seed(3)
+    state = torch.random.get_rng_state()
+    load_backbone("mini", device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), state)

@@ -248,3 +248,10 @@ def test_a_hub_id_in_the_cache_loads_without_network(folder, tmp_path, monkeypat
     (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     assert load_sphere("somebody/a-sphere").settings == SETTINGS
+
+
+def test_loading_draws_no_random_numbers_of_the_caller():
+    torch.manual_seed(3)
+    state = torch.random.get_rng_state()
+    load_sphere("mini", device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), state)

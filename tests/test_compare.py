@@ -13,7 +13,7 @@ from PIL import Image
 import spherecorr as sc
 from spherecorr.backbones.debiasing import DebiasedFeatures, estimate_position_bias
 from spherecorr.cli import main
-from spherecorr.data.spair import SPair71k
+from spherecorr.data.spair import Renders, SPair71k
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.cost import measure_cost
 from spherecorr.evaluation.settings import EvaluationSettings
@@ -146,9 +146,9 @@ def test_methods_that_cannot_be_had(folder, tmp_path, options, message):
 
 def test_numbered_keypoints_have_no_partners_until_somebody_says_so(folder, tmp_path):
     shutil.copytree(folder / "data", tmp_path / "data")
-    (tmp_path / "data" / "keypoints.json").unlink()  # as in SPair-71k itself: the keys of SPair's annotations remain
+    (tmp_path / "data" / "keypoints.json").unlink()  # the keys of the annotations remain, which are numbers
     options = {"models": Models("mini", "none", 64, "cpu"), "settings": QUICK}
-    data = SPair71k(tmp_path / "data")
+    data = Renders(tmp_path / "data")
     with pytest.raises(SpherecorrError, match="none of these has a partner by its name; say with --symmetry"):
         sc.compare(data, "test", tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -324,11 +326,47 @@ def test_models_of_another_kind_are_refused():
     )
 
 
-def test_a_full_gpu_is_one_sentence():
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:98] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+)
+def test_full_memory_is_one_sentence(error):
     backbone = tiny()
 
     def fail(*call):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        raise error
 
     backbone.unet.mid_block.register_forward_hook(fail)
-    refused("needs more memory than cpu has for 1 x 128 x 64 pixels. Take fewer images", backbone.extract, inputs())
+    words = "needs more memory than cpu has for 1 x 128 x 64 pixels. Take fewer images at once or a lower resolution"
+    refused(words, backbone.extract, inputs())
+
+
+def test_other_errors_are_not_taken_for_full_memory():
+    backbone = tiny()
+
+    def fail(*call):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    backbone.unet.mid_block.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        backbone.extract(inputs())
+
+
+def test_memory_is_free_as_soon_as_nobody_holds_the_backbone():
+    backbone = tiny()
+    backbone.extract(inputs())
+    unet, vae = weakref.ref(backbone.unet), weakref.ref(backbone.vae)
+    del backbone
+    assert unet() is None and vae() is None
+
+
+@pytest.mark.parametrize(("width", "height", "grid"), [(300, 16, (8, 4)), (16, 300, (4, 8)), (3000, 17, (8, 4))])
+def test_flat_and_narrow_pictures_are_enlarged_to_a_cell_of_the_coarsest_level(width, height, grid):
+    assert tiny()(picture(width, height)).framing.grid == grid
+
+
+def test_a_picture_without_content_to_speak_of_is_refused():
+    refused("only 300 x 4 pixels", tiny(), picture(300, 4))

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import PNDMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from test_diffusion import NOISE, PAPER, inputs, refused, tiny, tiny_prompt, tiny_unet, tiny_vae
 
-from spherecorr.backbones import DiffusionSpec, load_backbone
+from spherecorr.backbones import DiffusionSpec, load_backbone, weights_available
 from spherecorr.backbones.diffusion import load_diffusion
 from spherecorr.backbones.diffusion_weights import check_memory, free_memory, prompt_embedding
 from spherecorr.backbones.registry import BACKBONES, HubFiles
@@ -60,6 +60,21 @@ def test_a_folder_in_the_hubs_layout_loads(folder):
     assert backbone.default_resolution == 128
     files = digest([file_digest(folder / part / WEIGHTS).encode() for part in ("unet", "vae")])
     assert backbone.source == replace(tiny(weights=files).source, backbone="tiny-sd")
+
+
+def test_a_folder_of_another_stable_diffusion_loads_by_its_path(folder):
+    """With sd15's levels and settings; SD 2's UNet has linear projections, its own heads, and foretells velocities."""
+    name = f"diffusion:local-dir:{folder}"
+    config = {"use_linear_projection": True, "attention_head_dim": (2, 4, 6, 8)}
+    tiny_unet(**config).save_pretrained(folder / "unet")
+    DDIMScheduler(**NOISE, prediction_type="v_prediction").save_pretrained(folder / "scheduler")
+    assert weights_available(name)
+    backbone = load_backbone(name, device="cpu")
+    levels = backbone.extract_levels(inputs())
+    assert [level.shape[1:] for level in levels] == [(16, 4, 8), (24, 2, 4), (32, 1, 2)]
+    assert (backbone.name, backbone.settings.timestep, backbone.default_resolution) == (name, 100, 512)
+    (folder / "vae" / WEIGHTS).unlink()
+    assert not weights_available(name)
 
 
 def test_the_spec_says_what_is_read(folder):

@@ -292,7 +292,7 @@ def test_weights_of_a_backbone(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert main(["download", "dinov2-b"]) == 2
     output = capsys.readouterr()
-    assert "DINOv2 ViT-B/14. Licence: Apache-2.0. About 346 MB from the Hugging Face Hub." in output.out
+    assert "DINOv2 ViT-B/14. Licence: Apache-2.0. About 346 MB are to be downloaded." in output.out
     assert "is not on this machine and HF_HUB_OFFLINE is set" in output.err
 
 

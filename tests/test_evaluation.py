@@ -161,6 +161,9 @@ def test_numbered_keypoints_take_their_symmetry_from_outside(pair, tmp_path):
     plain, told = (evaluate([numbered], features, symmetry=s, resamples=0) for s in (None, symmetry))
     assert plain.find(metric="symmetric mistakes")[0].count == plain.find(metric="geometry-aware PCK")[0].count == 0
     assert figures(told) == figures(evaluate([pair], features, resamples=0))  # whose names say it
+    assert plain.settings["symmetry unknown"] == ["car"]
+    assert "symmetric keypoints are not known, so nothing is counted that needs them: car" in plain.table()
+    assert "symmetry unknown" not in told.settings and "not known" not in told.table()
     evaluate([numbered], features, out=tmp_path / "out")
     with pytest.raises(EvaluationError, match="holds results of other symmetry"):
         evaluate([numbered], features, symmetry=symmetry, out=tmp_path / "out")

@@ -21,7 +21,7 @@ from spherecorr.backbones import (
     weights_available,
 )
 from spherecorr.backbones.registry import HubFiles, members, parts_of, resolutions
-from spherecorr.backbones.weights import fetch
+from spherecorr.backbones.weights import TEXT_FILES, TEXT_MEGABYTES, download_notice, fetch
 from spherecorr.shipped import shipped_folder
 
 TIMM = [spec for spec in BACKBONES.values() if isinstance(spec, TimmSpec)]
@@ -148,7 +148,7 @@ def put_into_cache(files: HubFiles) -> None:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{files.repository.replace('/', '--')}"
-    (folder / "refs").mkdir(parents=True)
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
     (folder / "refs" / (files.revision or "main")).write_text("0" * 40)
     for filename in files.filenames:
         path = folder / "snapshots" / ("0" * 40) / filename
@@ -178,13 +178,54 @@ def test_availability_says_what_a_download_means(more_backbones, empty_cache):
     assert pair.missing == (
         "somebody/sd/unet/config.json",
         "somebody/sd/unet/model.fp16.safetensors",
+        *(f"somebody/sd/{name}" for name in TEXT_FILES),
         "timm/vit_small_patch14_dinov2.lvd142m/model.safetensors",
     )
-    assert pair.megabytes == pytest.approx(2 * 10 + 88.4)  # fp16 has two bytes
+    assert pair.megabytes == pytest.approx(2 * 10 + TEXT_MEGABYTES + 88.4)  # fp16 has two bytes
+
+
+def test_the_text_encoder_is_a_download_until_the_prompts_embedding_is_kept(more_backbones, empty_cache, monkeypatch):
+    monkeypatch.setattr("spherecorr.backbones.weights.find_spec", lambda name: name)  # as if transformers were there
+    put_into_cache(DIFFUSION.files[0])
+    assert availability("tiny-sd").missing == tuple(f"somebody/sd/{name}" for name in TEXT_FILES)
+    assert availability("tiny-sd").megabytes == TEXT_MEGABYTES
+    with pytest.raises(BackboneError, match="'tiny-sd' cannot be loaded: 'somebody/sd' is not on this machine"):
+        fetch("tiny-sd")
+    put_into_cache(replace(DIFFUSION.files[0], filenames=("empty_prompt.safetensors",)))
+    assert availability("tiny-sd").here
+
+
+@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+def test_a_missing_library_is_told_before_gigabytes_are_downloaded(more_backbones, empty_cache, monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(BackboneError, match=f"{library} is needed for backbone 'tiny-sd'; run `pip install {library}`"):
+        fetch("tiny-sd")
+
+
+def test_size_licence_and_what_it_wants_are_told_before_a_download(more_backbones, empty_cache):
+    assert download_notice("mini") == ""
+    assert download_notice("sd15") == (
+        "Stable Diffusion 1.5, three levels. Licence: CreativeML OpenRAIL-M. About 2,279 MB are to be downloaded. "
+        "GPU recommended."
+    )
+    joined = download_notice("dinov2-b+dift-sd")
+    assert "Licence: Apache-2.0, CreativeML OpenRAIL-M. About 2,626 MB" in joined and "GPU recommended" in joined
+    small = download_notice("vit_tiny_patch16_224.augreg_in21k_ft_in1k")
+    assert small == "vit_tiny_patch16_224.augreg_in21k_ft_in1k. Licence: apache-2.0."
+
+
+def test_another_stable_diffusion_is_known_by_its_repository(empty_cache):
+    spec = find("diffusion:somebody/sd21")
+    assert (spec.levels, spec.timestep, spec.repository) == (BACKBONES["sd15"].levels, 100, "somebody/sd21")
+    assert "somebody/sd21/vae/diffusion_pytorch_model.safetensors" in availability(spec.name).missing
+    assert "Licence: that of somebody/sd21." in download_notice(spec.name)
+    assert not weights_available("diffusion:no/such/id")
+    with pytest.raises(BackboneError, match="'diffusion:somebody/sd21' cannot be loaded: 'somebody/sd21' is not on"):
+        load_backbone(spec.name)
 
 
 def test_what_is_in_the_cache_needs_no_download(more_backbones, empty_cache):
-    put_into_cache(DIFFUSION.files[0])
+    put_into_cache(replace(DIFFUSION.files[0], filenames=(*DIFFUSION.filenames, "empty_prompt.safetensors")))
     put_into_cache(BACKBONES["dinov2-s"].files[0])
     assert availability("pair").here
     assert [path.name for path in fetch("tiny-sd")] == ["config.json", "model.fp16.safetensors"]
@@ -197,7 +238,7 @@ def test_what_is_in_the_cache_needs_no_download(more_backbones, empty_cache):
 
 def test_files_of_another_revision_are_not_taken(more_backbones, empty_cache):
     put_into_cache(replace(DIFFUSION.files[0], revision="v2"))
-    assert len(availability("tiny-sd").missing) == 2
+    assert len(availability("tiny-sd").missing) == 2 + len(TEXT_FILES)
 
 
 def test_availability_of_names_that_are_not_in_the_list(tmp_path, empty_cache):

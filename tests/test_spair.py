@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spherecorr.data.records import DatasetError, ImageRecord, mirrored_name
-from spherecorr.data.spair import SPair71k
+from spherecorr.data.spair import Renders, SPair71k, SPairU
 from spherecorr.render.dataset import render_dataset
 from spherecorr.render.settings import RenderSettings
 
@@ -61,13 +61,21 @@ def test_a_small_tree(tree):
     assert data.images("test") == [one]  # the sources, once each
 
 
+def test_the_numbers_of_spair_are_known_those_of_renders_and_spair_u_are_not(tree):
+    assert SPair71k(tree).symmetry["bird"].mirrored["1"] == "2"  # wings
+    shutil.copytree(tree / "ImageAnnotation", tree / "ExtraImageAnnotation")
+    assert SPairU(tree).symmetry == Renders(tree).symmetry == {}
+    write(tree / "keypoints.json", {"bird": ["nose"]})
+    assert SPair71k(tree).symmetry == {}  # names say it
+
+
 def test_masks(tree):
     (pair,) = SPair71k(tree).pairs("test")
     mask = pair.source.load_mask()
     assert mask.shape == (48, 64) and mask[:, :20].all() and not mask[:, 20:].any()
     with pytest.raises(DatasetError, match="Image 'bird/two' has no mask"):
         pair.target.load_mask()
-    with pytest.raises(DatasetError, match="Image 'bird/one' has no surface points; only renders do"):
+    with pytest.raises(DatasetError, match="Image 'bird/one' has no surface points"):
         pair.source.load_surface()
     (tree / "Segmentation/bird/one.png").write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=r"one\.png' cannot be read as a picture"):

@@ -50,6 +50,16 @@ def test_weights_count_and_one_value_that_is_too_heavy_is_still_kept():
     assert "small" not in cache and "large" in cache
 
 
+def test_room_is_made_before_something_heavy_comes():
+    cache = Cache(10, weigh=len)
+    for key in "ab":
+        cache.get(key, lambda: "four")
+    cache.make_room(6)
+    assert [key in cache for key in "ab"] == [False, True]
+    cache.make_room(100)
+    assert "b" not in cache
+
+
 def test_a_failure_is_passed_on_to_all_who_wait_and_nothing_of_it_is_kept():
     cache, tried, failing = Cache(2), [], Event()
 

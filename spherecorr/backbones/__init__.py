@@ -19,7 +19,7 @@ from spherecorr.backbones.registry import (
     find,
     parts_of,
 )
-from spherecorr.backbones.weights import Availability, BackboneError, availability, weights_available
+from spherecorr.backbones.weights import Availability, BackboneError, availability, import_timm, weights_available
 from spherecorr.identity import FeatureSource, PositionEmbedding
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def load_backbone(
 
     Args:
         name: a name of the registry ("mini", "dinov2-b", ...), several of them joined by "+", any timm ViT,
-            `local-dir:PATH`, `hf-hub:owner/name`; or the FeatureSource of a sphere mapper, to get the very features it
-            was trained on.
+            `local-dir:PATH`, `hf-hub:owner/name`, `diffusion:owner/name`; or the FeatureSource of a sphere mapper, to
+            get the very features it was trained on.
         layer: transformer block whose output is taken, counted from 0; by default the registry's choice, else the last.
             This and the next two are for ViTs; of joined backbones they are for that which a sphere reads.
         norm: apply the model's final norm; by default the registry's choice, else not.
@@ -77,7 +77,7 @@ def load_backbone(
 
     Raises:
         BackboneError: an unknown name, weights that are missing, damaged or out of reach, or a setting that the model
-            does not have.
+            does not have; a torch and a torchvision that do not belong together.
         SpherecorrError: no such device or dtype.
     """
     source, name = (name, name.backbone) if isinstance(name, FeatureSource) else (None, name)
@@ -94,17 +94,17 @@ def load_backbone(
         from spherecorr.backbones.adapter import load_adapter
 
         return load_adapter(spec, device, dtype)
-    if source:
-        layer = source.layer if layer is None else layer
-        norm = source.norm if norm is None else norm
-        position_embedding = position_embedding or source.position_embedding
-    tokens: dict[str, Any] = {"layer": layer, "norm": norm, "position_embedding": position_embedding}
+    asked: dict[str, Any] = {"layer": layer, "norm": norm, "position_embedding": position_embedding}
     if isinstance(spec, FusionSpec):
         from spherecorr.backbones.fusion import FusionBackbone
 
         first, *others = spec.parts
-        loaded = [load_backbone(first, **tokens, device=device, dtype=dtype)]
+        loaded = [load_backbone(first, **asked, device=device, dtype=dtype, sphere=source)]
         return FusionBackbone(spec.name, loaded + [load_backbone(part, device=device, dtype=dtype) for part in others])
+    import_timm()
     from spherecorr.backbones.vit import load_vit
 
-    return load_vit(name, **tokens, device=device, dtype=dtype)
+    if source:
+        told = {"layer": source.layer, "norm": source.norm, "position_embedding": source.position_embedding}
+        asked = {key: told[key] if value is None else value for key, value in asked.items()}
+    return load_vit(name, **asked, device=device, dtype=dtype)

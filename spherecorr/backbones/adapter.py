@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from spherecorr.backbones.base import Backbone, Framing, FramingName
-from spherecorr.backbones.diffusion_weights import fetch
-from spherecorr.backbones.weights import BackboneError
+from spherecorr.backbones.weights import BackboneError, fetch_from
 from spherecorr.features import FeatureMap
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageLike
@@ -168,7 +167,7 @@ def load_adapter(spec: AdapterSpec, device: str = "auto", dtype: str = "auto") -
     Raises:
         BackboneError: files that are missing, out of reach, damaged or of another model.
     """
-    file = fetch(spec.name, spec.repository, spec.filename, spec.revision)
+    file = fetch_from(spec.name, spec.repository, spec.filename, spec.revision)
     adapter = read_adapter(file)
     return AdapterBackbone(_load_base(spec.base, device, dtype), adapter, spec.name, weights=file_digest(file))
 
@@ -187,7 +186,8 @@ def read_adapter(file: Path) -> Adapter:
     shape = _shape(state)
     if shape is None:
         raise BackboneError(problem)
-    adapter = Adapter(*shape)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        adapter = Adapter(*shape)
     try:
         adapter.load_state_dict({key: state[key] for key in state if key not in _TRAINING_ONLY}, strict=True)
     except RuntimeError as error:

@@ -20,14 +20,13 @@ from spherecorr.backbones.base import FramingName, frame_input
 from spherecorr.backbones.diffusion_weights import (
     build,
     check_memory,
-    fetch,
     free_memory,
     import_library,
     prompt_embedding,
     read_config,
 )
 from spherecorr.backbones.unet_levels import Level, find_level, latent_stride, unet_levels
-from spherecorr.backbones.weights import BackboneError
+from spherecorr.backbones.weights import BackboneError, fetch_from
 from spherecorr.device import pick_device, pick_dtype
 from spherecorr.features import FeatureMap
 from spherecorr.geometry import FRAMINGS, Framing
@@ -152,7 +151,7 @@ class DiffusionBackbone:
             last row or column of its cells reaches over the edge.
 
         Raises:
-            BackboneError: a side that is no such multiple, or not enough memory on the GPU.
+            BackboneError: a side that is no such multiple, or not enough memory.
         """
         height, width = inputs.shape[1:3]
         if height % self.source.patch or width % self.source.patch:
@@ -162,7 +161,9 @@ class DiffusionBackbone:
             )
         try:
             return self._average_passes(self._encode(inputs))
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not _is_full(error):
+                raise
             raise BackboneError(
                 f"Backbone '{self.name}' needs more memory than {self.device} has for {len(inputs)} x {width} x "
                 f"{height} pixels. Take fewer images at once or a lower resolution."
@@ -215,7 +216,7 @@ def load_diffusion(spec: DiffusionSpec, device: str = "auto", dtype: str = "auto
     kind = pick_dtype(dtype, target)
     check_memory(spec.name, spec.parameters * 1e6, kind, free_memory(target), target)
     files = {
-        filename: fetch(spec.name, source.repository, filename, source.revision)
+        filename: fetch_from(spec.name, source.repository, filename, source.revision)
         for source in spec.files
         for filename in source.filenames
     }
@@ -229,7 +230,7 @@ def load_diffusion(spec: DiffusionSpec, device: str = "auto", dtype: str = "auto
     prompt = prompt_embedding(
         spec.prompt,
         files["unet/config.json"].parent.parent,
-        lambda filename: fetch(spec.name, repository.repository, filename, repository.revision),
+        lambda filename: fetch_from(spec.name, repository.repository, filename, repository.revision),
     )
     settings = DiffusionSettings(
         levels=spec.levels,
@@ -248,6 +249,11 @@ def with_stride(framing: Framing, stride: int) -> Framing:
     """The framing of the same input with cells of `stride` pixels, which must divide the framing's own patch."""
     columns, rows = (side * framing.patch // stride for side in framing.grid)
     return replace(framing, grid=(columns, rows), patch=stride)
+
+
+def _is_full(error: RuntimeError) -> bool:
+    """Whether memory has run out; on the CPU torch says so in words alone."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _stride(level: Level) -> int:

@@ -21,17 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from spherecorr.backbones.weights import BackboneError
+from spherecorr.backbones.weights import TEXT_ENCODER, TOKENIZER, BackboneError, prompt_file
 from spherecorr.files import write_atomic
-from spherecorr.hub import HubError, fetch_file
-from spherecorr.identity import digest
 
 WORKING_SHARE = 0.3
 """Memory of one image's pass at 512 pixels as a share of the weights', by `benchmarks/diffusion.py`."""
 
 # Stable Diffusion 1's VAE is stored under the names that diffusers' attention had at first.
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-_TOKENIZER = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def build(model: Any, config: Path, weights: Path, dtype: torch.dtype, without: tuple[str, ...] = ()) -> Any:
@@ -78,8 +75,7 @@ def prompt_embedding(prompt: str, folder: Path, fetch: Callable[[str], Path]) ->
     Raises:
         BackboneError: the file is missing and transformers too, or the text encoder cannot be had; or it is damaged.
     """
-    name = f"prompt_{digest([prompt.encode()])}.safetensors" if prompt else "empty_prompt.safetensors"
-    file = folder / name
+    file = folder / prompt_file(prompt)
     if file.is_file():
         try:
             return load_file(file)["embedding"]
@@ -89,8 +85,8 @@ def prompt_embedding(prompt: str, folder: Path, fetch: Callable[[str], Path]) ->
         "transformers", f"the embedding of the prompt '{prompt}', once, as there is no {file}"
     )
     text_encoder = fetch("text_encoder/config.json").parent
-    fetch("text_encoder/model.safetensors")
-    tokenizer, *_ = [fetch(f"tokenizer/{filename}").parent for filename in _TOKENIZER]
+    fetch(TEXT_ENCODER)
+    tokenizer, *_ = [fetch(filename).parent for filename in TOKENIZER]
     tokens = transformers.CLIPTokenizer.from_pretrained(tokenizer)(
         prompt, padding="max_length", truncation=True, return_tensors="pt"
     )
@@ -132,7 +128,9 @@ def needed_memory(parameters: float, dtype: torch.dtype) -> float:
 def free_memory(device: torch.device) -> float | None:
     """Bytes that are free on a GPU or in the machine; None where nobody tells."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # What a model that is gone has left to this process counts as free.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     if device.type != "cpu":
         return None
     meminfo = Path("/proc/meminfo")
@@ -147,23 +145,6 @@ def import_library(name: str, purpose: str) -> ModuleType:
         return import_module(name)
     except ImportError as error:
         raise BackboneError(f"{name} is needed for {purpose}; install it with `pip install {name}`.") from error
-
-
-def fetch(name: str, repository: str, filename: str, revision: str | None) -> Path:
-    """Path of a file of a Hub repository, or of a folder that is given as `local-dir:PATH`.
-
-    Raises:
-        BackboneError: it is missing or out of reach; the message names the backbone.
-    """
-    if repository.startswith("local-dir:"):
-        path = Path(repository.removeprefix("local-dir:")).expanduser() / filename
-        if not path.is_file():
-            raise BackboneError(f"Backbone '{name}' cannot be loaded: there is no file {path}.")
-        return path
-    try:
-        return fetch_file(repository, filename, revision)
-    except HubError as error:
-        raise BackboneError(f"Backbone '{name}' cannot be loaded: {error}") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:

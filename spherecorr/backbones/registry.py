@@ -13,7 +13,7 @@ Backbones are joined by writing `A+B`; such a name needs no line either. A spher
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Preset = Literal["fast", "balanced", "fine"]
@@ -99,8 +99,9 @@ class DiffusionSpec:
     Attributes:
         name: short name.
         title: for menus.
-        repository: Hub id of the model, in the layout of diffusers.
-        filenames: files of the repository that are needed, with their subfolders; the weights are safetensors.
+        repository: Hub id of the model, in the layout of diffusers, or `local-dir:PATH`.
+        filenames: files of the repository that are needed, with their subfolders; the weights are safetensors. The
+            prompt's embedding and the text encoder, from which it is made, are not among them; see `weights`.
         parameters: of the loaded parts, in millions.
         dim: channels D of the features that a sphere reads.
         patch: stride of the finest level in input pixels.
@@ -242,13 +243,21 @@ class FusionSpec:
         return ()
 
 
+DIFFUSION = "diffusion:"
+"""What the names of diffusion models outside the list begin with."""
+
 Spec = TimmSpec | DiffusionSpec | FusionSpec | AdapterSpec
 
 
 def find(name: str) -> Spec | None:
-    """The spec of a short name, of a timm id of the list, or of such names joined by "+"; None for any other name."""
+    """The spec of a short name, of a timm id of the list, of `diffusion:owner/name`, or of such names joined by "+".
+
+    None for any other name.
+    """
     if name in BACKBONES:
         return BACKBONES[name]
+    if name.startswith(DIFFUSION):
+        return _other_diffusion(name)
     for spec in BACKBONES.values():
         if isinstance(spec, TimmSpec) and spec.model == name:
             return spec
@@ -258,7 +267,17 @@ def find(name: str) -> Spec | None:
         return None
     title = " + ".join(spec.title for spec in specs)
     specs.sort(key=lambda spec: isinstance(spec, DiffusionSpec))  # spheres are trained on ViTs, as the paper's is
-    return FusionSpec(name, title, tuple(spec.name for spec in specs))
+    notes = " ".join(dict.fromkeys(spec.note for spec in specs if spec.note))
+    return FusionSpec(name, title, tuple(spec.name for spec in specs), notes)
+
+
+def _other_diffusion(name: str) -> DiffusionSpec:
+    """`sd15` with the weights of another repository, under the names that diffusers gives them."""
+    sd15, repository = BACKBONES["sd15"], name.removeprefix(DIFFUSION)
+    assert isinstance(sd15, DiffusionSpec)
+    filenames = tuple(filename.replace(".fp16.", ".") for filename in sd15.filenames)
+    title, licence = f"Stable Diffusion of {repository}, three levels", f"that of {repository}"
+    return replace(sd15, name=name, title=title, repository=repository, filenames=filenames, licence=licence)
 
 
 def parts_of(name: str) -> tuple[str, ...]:

@@ -147,8 +147,10 @@ def _load_model(name: str, model_name: str, file: Path) -> Any:
     # A file on disk, so that timm asks no network; `custom_load` would read it as the weights' original format.
     overlay = None if model_name.startswith("local-dir:") else {"file": str(file), "custom_load": False}
     try:
-        # The classifier is built and loaded too: without it timm would not mind missing weights.
-        return timm.create_model(model_name, pretrained=True, pretrained_cfg_overlay=overlay, dynamic_img_size=True)
+        # timm draws random weights first: not from the caller's random numbers. The classifier is built and loaded too:
+        # without it timm would not mind missing weights.
+        with torch.random.fork_rng(devices=[]):
+            return timm.create_model(model_name, pretrained=True, pretrained_cfg_overlay=overlay, dynamic_img_size=True)
     except (RuntimeError, SafetensorError, OSError) as error:
         raise BackboneError(
             f"The weights of backbone '{name}' are damaged or belong to another model; replace {file}."

@@ -9,15 +9,27 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
-from spherecorr.backbones.registry import BACKBONES, AdapterSpec, HubFiles, Spec, TimmSpec, find, members
+from spherecorr.backbones.registry import BACKBONES, AdapterSpec, DiffusionSpec, HubFiles, Spec, TimmSpec, find, members
 from spherecorr.errors import SpherecorrError
 from spherecorr.hub import HubError, cached_file, fetch_file
+from spherecorr.identity import digest
 from spherecorr.shipped import shipped_folder
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+LOCAL = "local-dir:"
+
+TEXT_ENCODER = "text_encoder/model.safetensors"
+TOKENIZER = tuple(
+    f"tokenizer/{name}" for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+)
+TEXT_FILES = ("text_encoder/config.json", TEXT_ENCODER, *TOKENIZER)
+"""From these a prompt's embedding is made, once; then they are not needed any more."""
+TEXT_MEGABYTES = 492
 
 
 class BackboneError(SpherecorrError):
@@ -54,9 +66,26 @@ def availability(name: str) -> Availability:
         missing = tuple(_missing(name, None))
         return Availability(not missing, None, _timm_licence(name), "", missing)
     lacking = {member: _missing(member.name, member) for member in members(spec)}
-    megabytes = sum(_megabytes(member) for member, files in lacking.items() if files)
+    megabytes = sum(_megabytes(member, files) for member, files in lacking.items() if files)
     missing = tuple(file for files in lacking.values() for file in files)
     return Availability(not missing, megabytes or None, spec.licence, spec.note, missing)
+
+
+def download_notice(name: str) -> str:
+    """What somebody should know before a backbone is downloaded: title, licence, size, and what it wants.
+
+    Returns:
+        Some sentences; "" where nothing is missing.
+
+    Raises:
+        BackboneError: a name that nobody knows.
+    """
+    spec, found = find(name), availability(name)
+    if found.here:
+        return ""
+    size = f"About {found.megabytes:,.0f} MB are to be downloaded." if found.megabytes else ""
+    licence = f"Licence: {found.licence}." if found.licence else ""
+    return " ".join(filter(None, (f"{spec.title if spec else name}.", licence, size, found.note)))
 
 
 def weights_available(name: str) -> bool:
@@ -96,7 +125,11 @@ def locate(name: str) -> tuple[str, Path]:
         _check_folder(name, folder)
         return f"local-dir:{folder}", folder / WEIGHTS
     try:
-        paths = [path for files in _hub_files(name, spec) for path in fetch_files(files)]
+        paths = [
+            fetch_file(files.repository, filename, files.revision)
+            for files in _hub_files(name, spec)
+            for filename in files.filenames
+        ]
     except HubError as error:
         raise BackboneError(f"{error} A copy on disk loads as 'local-dir:PATH'.") from error
     if name.startswith("hf-hub:"):
@@ -106,22 +139,80 @@ def locate(name: str) -> tuple[str, Path]:
     return (spec.model if spec else name), paths[-1]
 
 
-def fetch_files(files: HubFiles) -> list[Path]:
-    """Paths of files of the Hub, in their order, downloaded where they are missing.
+def fetch_from(name: str, repository: str, filename: str, revision: str | None) -> Path:
+    """Path of a backbone's file in a repository of the Hub or a folder `local-dir:PATH`, downloaded if it is missing.
 
     Raises:
-        HubError: see `hub.fetch_file`.
+        BackboneError: it is missing or out of reach; the message names the backbone.
     """
-    return [fetch_file(files.repository, filename, files.revision) for filename in files.filenames]
+    if repository.startswith(LOCAL):
+        path = _local_path(repository, filename)
+        if not path.is_file():
+            raise BackboneError(f"Backbone '{name}' cannot be loaded: there is no file {path}.")
+        return path
+    try:
+        return fetch_file(repository, filename, revision)
+    except HubError as error:
+        raise BackboneError(f"Backbone '{name}' cannot be loaded: {error}") from error
+
+
+def prompt_file(prompt: str) -> str:
+    """Name of the file in a diffusion model's folder that keeps a prompt's embedding."""
+    return f"prompt_{digest([prompt.encode()])}.safetensors" if prompt else "empty_prompt.safetensors"
+
+
+def import_timm() -> ModuleType:
+    """Import timm.
+
+    Raises:
+        BackboneError: the torchvision that timm imports was built for another torch.
+    """
+    try:
+        import timm
+    except (RuntimeError, AttributeError, OSError) as error:
+        raise BackboneError(
+            "torch and torchvision do not belong together, so that timm cannot be imported; install both anew in one "
+            "command, `pip install --force-reinstall torch torchvision`."
+        ) from error
+    return timm
 
 
 def _fetch_member(spec: Spec) -> list[Path]:
     if isinstance(spec, TimmSpec):
         return [locate(spec.name)[1]]
-    try:
-        return [path for files in spec.files for path in fetch_files(files)]
-    except HubError as error:
-        raise BackboneError(f"Backbone '{spec.name}' cannot be loaded: {error}") from error
+    if isinstance(spec, DiffusionSpec) and (text := _text_files(spec)):
+        _check_libraries(spec)
+        _fetch_all(spec, text)
+    return [path for files in spec.files for path in _fetch_all(spec, files)]
+
+
+def _fetch_all(spec: Spec, files: HubFiles) -> list[Path]:
+    return [fetch_from(spec.name, files.repository, filename, files.revision) for filename in files.filenames]
+
+
+def _check_libraries(spec: DiffusionSpec) -> None:
+    """Before gigabytes are downloaded in vain."""
+    for library in ("diffusers", "transformers"):
+        if find_spec(library) is None:
+            raise BackboneError(f"{library} is needed for backbone '{spec.name}'; run `pip install {library}` first.")
+
+
+def _text_files(spec: DiffusionSpec) -> HubFiles | None:
+    """What the prompt's embedding is made from, where it is not kept yet."""
+    kept = _local_copy(spec.repository, prompt_file(spec.prompt), spec.revision)
+    return None if kept else HubFiles(spec.repository, TEXT_FILES, spec.revision)
+
+
+def _local_copy(repository: str, filename: str, revision: str | None) -> Path | None:
+    """Path of a file that is here; asks no network."""
+    if not repository.startswith(LOCAL):
+        return cached_file(repository, filename, revision)
+    path = _local_path(repository, filename)
+    return path if path.is_file() else None
+
+
+def _local_path(repository: str, filename: str) -> Path:
+    return Path(repository.removeprefix(LOCAL)).expanduser() / filename
 
 
 def _missing(name: str, spec: Spec | None) -> list[str]:
@@ -132,17 +223,19 @@ def _missing(name: str, spec: Spec | None) -> list[str]:
         f"{files.repository}/{filename}"
         for files in _hub_files(name, spec)
         for filename in files.filenames
-        if cached_file(files.repository, filename, files.revision) is None
+        if _local_copy(files.repository, filename, files.revision) is None
     ]
 
 
 def _own_folder(name: str, spec: Spec | None) -> Path | None:
     if isinstance(spec, TimmSpec) and spec.shipped:
         return shipped_folder("checkpoints") / spec.model
-    return Path(name.removeprefix("local-dir:")).expanduser() if name.startswith("local-dir:") else None
+    return Path(name.removeprefix(LOCAL)).expanduser() if name.startswith(LOCAL) else None
 
 
 def _hub_files(name: str, spec: Spec | None) -> tuple[HubFiles, ...]:
+    if isinstance(spec, DiffusionSpec) and (text := _text_files(spec)):
+        return (*spec.files, text)
     if spec is not None:
         return spec.files
     if name.startswith("hf-hub:"):
@@ -150,26 +243,26 @@ def _hub_files(name: str, spec: Spec | None) -> tuple[HubFiles, ...]:
     return (HubFiles(_timm_repository(name), (WEIGHTS,)),)
 
 
-def _megabytes(spec: Spec) -> float:
-    """About how large the weights are: four bytes a parameter, two in files that say so."""
+def _megabytes(spec: Spec, missing: list[str]) -> float:
+    """About how large the missing weights are: four bytes a parameter, two in files that say so."""
     if isinstance(spec, AdapterSpec):
         return 0  # `parameters` are its base's; its own are few
-    weights = [name for files in spec.files for name in files.filenames if name.endswith(".safetensors")]
-    return (2 if weights and all(".fp16." in name for name in weights) else 4) * spec.parameters
+    text = TEXT_MEGABYTES if any(file.endswith(TEXT_ENCODER) for file in missing) else 0
+    wanted = [name for files in spec.files for name in files.filenames if name.endswith(".safetensors")]
+    if not any(file.endswith(name) for file in missing for name in wanted):
+        return text
+    return (2 if all(".fp16." in name for name in wanted) else 4) * spec.parameters + text
 
 
 def _timm_licence(name: str) -> str | None:
-    if name.startswith(("local-dir:", "hf-hub:")):
+    if name.startswith((LOCAL, "hf-hub:")):
         return None
-    import timm
-
-    config = timm.get_pretrained_cfg(name)
+    config = import_timm().get_pretrained_cfg(name)
     return config.license if config else None
 
 
 def _timm_repository(name: str) -> str:
-    import timm
-
+    timm = import_timm()
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         raise BackboneError(_unknown(name))
@@ -185,8 +278,7 @@ def _timm_repository(name: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    import timm
-
+    timm = import_timm()
     strange = [part for part in name.split("+") if find(part) is None]
     if "+" in name:
         return f"There is no backbone '{name}': '{strange[0]}' is none of those that can be joined ({_names()})."

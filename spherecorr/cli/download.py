@@ -88,13 +88,12 @@ def entry_bar(entries):
 def fetch_weights(name: str) -> None:
     """Find a backbone's weights, downloading them into the Hub's cache where they are missing."""
     from spherecorr.backbones.registry import BACKBONES
-    from spherecorr.backbones.weights import BackboneError, availability, fetch, find
+    from spherecorr.backbones.weights import BackboneError, download_notice, fetch
     from spherecorr.data.registry import DATASETS
 
-    info = find(name)
-    if info is not None and (megabytes := availability(name).megabytes):
-        print(f"{info.title}. Licence: {info.licence}. About {megabytes:,.0f} MB from the Hugging Face Hub.")
     try:
+        if notice := download_notice(name):
+            print(notice, flush=True)
         paths = fetch(name)
     except BackboneError as error:
         if name in BACKBONES:

@@ -69,7 +69,7 @@ def add_options(
         "--symmetry",
         type=Path,
         metavar="FILE.json",
-        help="which keypoints are symmetric, for datasets that number them (default: as their names say)",
+        help="which keypoints are symmetric, instead of what is known of SPair-71k or what their names say",
     )
     add_flags(parser, EvaluationSettings, only=("inclusive", "resamples"))
     parser.add_argument("--limit", type=int, metavar="N", help="only N pairs, evenly spread over the list")

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from spherecorr.data.reading import check_record, check_split, find_mask, read_all, read_json, read_text
 from spherecorr.data.records import DatasetError, ImageRecord, PairRecord
+from spherecorr.data.spair_symmetry import PARTS
+from spherecorr.data.symmetry import Symmetry, symmetry_by_number
 from spherecorr.files import list_files, list_folders
 
 SPLITS = ("trn", "val", "test")
@@ -30,6 +32,7 @@ class SPair71k:
 
     title = "SPair-71k"
     image_folder, pair_folder = "ImageAnnotation", "PairAnnotation"
+    numbers_known = True  # what the numbers of the keypoints mean, in `spair_symmetry`
 
     def __init__(self, root: str | Path, layout: Literal["large", "small"] = "large", masks: str | Path | None = None):
         self.root = Path(root)
@@ -54,6 +57,13 @@ class SPair71k:
         """Category -> names of keys "0", "1", ...; empty for SPair itself, whose keypoints have numbers only."""
         path = self.root / "keypoints.json"
         return read_json(path) if path.exists() else {}
+
+    @cached_property
+    def symmetry(self) -> dict[str, Symmetry]:
+        """Category -> its symmetric keypoints, as far as they have numbers and are known; names tell theirs."""
+        if self.keypoint_names or not self.numbers_known:
+            return {}
+        return {category: symmetry_by_number(parts) for category, parts in PARTS.items()}
 
     def pairs(self, split: str, broken: list[str] | None = None) -> list[PairRecord]:
         """The pairs of a split, in the order of its layout file.
@@ -155,6 +165,7 @@ class Renders(SPair71k):
     """What `spherecorr render` writes; the files differ by what they tell more."""
 
     title = "renders"
+    numbers_known = False
 
 
 class SPairU(SPair71k):
@@ -166,6 +177,7 @@ class SPairU(SPair71k):
 
     title = "SPair-U"
     image_folder, pair_folder = "ExtraImageAnnotation", "ExtraPairAnnotation"
+    numbers_known = False  # nobody has published what they mean
     splits = ("test",)
 
     def _names(self, split: str) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spherecorr.data.reading import read_json
-from spherecorr.data.records import DatasetError, mirrored_name
+from spherecorr.data.records import DatasetError, PairRecord, mirrored_name
 
 SIDES = ("left", "right")
 ENDS = ("front", "back", "rear")
@@ -40,13 +41,32 @@ def symmetry_by_name(keypoints: Iterable[str]) -> Symmetry:
     return Symmetry(mirrored, {name: frozenset(parts[_part(name)]) for name in mirrored})
 
 
+def symmetry_by_number(parts: Mapping[str, Iterable[tuple[int, ...]]]) -> Symmetry:
+    """The symmetry of numbered keypoints, from each part's pairs of mirrored ones; see `spair_symmetry.PARTS`."""
+    return _from_groups([[list(map(str, pair)) for pair in pairs] for pairs in parts.values()])
+
+
+def known_symmetry(dataset: Any, given: Mapping[str, Symmetry] | None = None) -> dict[str, Symmetry]:
+    """What a dataset's reader tells of its numbered keypoints; what is given of a category counts instead."""
+    return {**getattr(dataset, "symmetry", {}), **(given or {})}
+
+
+def unknown_symmetry(pairs: Iterable[PairRecord], symmetry: Mapping[str, Symmetry]) -> list[str]:
+    """The categories whose keypoints have numbers, of which `symmetry` tells nothing; sorted."""
+    names: dict[str, set[str]] = {}
+    for pair in pairs:
+        names.setdefault(pair.target.category, set()).update(pair.source.keypoints, pair.target.keypoints)
+    numbered = (category for category, found in names.items() if found and all(map(str.isdecimal, found)))
+    return sorted(category for category in numbered if category not in symmetry)
+
+
 def read_symmetry(path: str | Path) -> dict[str, Symmetry]:
-    """Read a JSON file with the symmetry of each category, for datasets that number their keypoints, as SPair-71k does.
+    """Read a JSON file with the symmetry of each category, for datasets that number their keypoints.
 
     A category has a list of groups, and a group a list of pairs of mirrored keypoints (or single ones, without a
     counterpart): `{"cat": [[["0", "1"]], [["9", "10"], ["11", "12"]]]}` says that 0 mirrors 1, 9 mirrors 10 and 11
-    mirrors 12, and that the last four are of one kind. What is written there for a category replaces what its names
-    say.
+    mirrors 12, and that the last four are of one kind. What is written there for a category replaces what the
+    dataset's reader or the names say.
 
     Returns:
         Category -> symmetry.
@@ -63,11 +83,9 @@ def read_symmetry(path: str | Path) -> dict[str, Symmetry]:
 
 def _symmetry(path: Path, category: str, groups: list[list[list[str]]]) -> Symmetry:
     try:
-        members = [frozenset(name for pair in group for name in pair) for group in groups]
-        pairs = [pair for group in groups for pair in group]
-        names = [name for pair in pairs for name in pair]
+        names = [name for group in groups for pair in group for name in pair]
         sound = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
-        sound = sound and all(isinstance(pair, list) and len(pair) in (1, 2) for pair in pairs)
+        sound = sound and all(isinstance(pair, list) and len(pair) in (1, 2) for group in groups for pair in group)
     except TypeError:
         sound = False
     if not sound:
@@ -75,7 +93,13 @@ def _symmetry(path: Path, category: str, groups: list[list[list[str]]]) -> Symme
             f"'{path}': category '{category}' needs a list of groups, each a list of pairs [\"a\", \"b\"], and every "
             "keypoint once."
         )
-    mirrored = {a: b for pair in pairs if len(pair) == 2 for a, b in (pair, pair[::-1])}
+    return _from_groups(groups)
+
+
+def _from_groups(groups: list[list[list[str]]]) -> Symmetry:
+    members = [frozenset(name for pair in group for name in pair) for group in groups]
+    pairs = [pair for group in groups for pair in group if len(pair) == 2]
+    mirrored = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     return Symmetry(mirrored, {name: group for group in members for name in group})
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from spherecorr.data.reading import read_all, read_json
 from spherecorr.data.records import DatasetError, PairRecord
-from spherecorr.data.symmetry import Symmetry
+from spherecorr.data.symmetry import Symmetry, known_symmetry, unknown_symmetry
 from spherecorr.evaluation.inputs import (
     AnySphere,
     EvaluationError,
@@ -83,7 +83,8 @@ def evaluate(
         pose_align: match a source as its mirror image where that is nearer to the target, see `matching.alignment`;
             None does not.
         mirrored: image id -> features of its mirror image, for pose alignment; by default those that the store has.
-        symmetry: category -> its symmetric keypoints, see `data.symmetry.read_symmetry`; by default as their names say.
+        symmetry: category -> its symmetric keypoints, see `data.symmetry.read_symmetry`; for other categories as the
+            reader knows them, or as their names say. The report lists those of which nothing is known.
         inclusive: a match exactly at the threshold is correct.
         resamples: of the bootstrap behind the intervals; 0 for none.
         out: folder that keeps what was scored; the same call resumes there. It holds digests of the annotations, the
@@ -109,6 +110,8 @@ def evaluate(
         sphere.check(sample.source)
     alphas = choose_alphas(sphere, alpha)
     settings = settings or MatchSettings()
+    symmetry = known_symmetry(dataset, symmetry)
+    unknown = unknown_symmetry(pairs, symmetry)
     choices: dict[str, Any] = {"thresholds": tuple(thresholds), "protocols": tuple(protocols), "sides": sides}
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     if isinstance(features, FeatureStore):
@@ -138,10 +141,11 @@ def evaluate(
         return score_pairs(part, features, spheres, alphas, **choices, **more)
 
     table = _score_in_parts(pairs, score, Path(out) if out else None, record, overwrite, progress)
-    left_out = {"left out": {"count": len(broken), "first": broken[0]}} if broken else {}
+    notes: dict[str, Any] = {"left out": {"count": len(broken), "first": broken[0]}} if broken else {}
+    notes |= {"symmetry unknown": unknown} if unknown else {}
     if out and broken and join_processes("cpu").main:
         write_atomic(Path(out) / LEFT_OUT, "".join(f"{sentence}\n" for sentence in broken).encode())
-    return summarise(table, inclusive=inclusive, resamples=resamples, settings={**record, **left_out})
+    return summarise(table, inclusive=inclusive, resamples=resamples, settings={**record, **notes})
 
 
 def choose_alphas(sphere: AnySphere, alpha: float | Sequence[float] | None) -> tuple[float, ...]:

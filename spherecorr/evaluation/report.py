@@ -174,6 +174,11 @@ class Report:
         if "pose alignment" in said:
             lines.append(f"sources are mirrored where that is nearer to the target, by {said['pose alignment']} cells")
         lines += [f"limited to {said['limit']}"] if "limit" in said else []
+        if "symmetry unknown" in said:
+            lines.append(
+                f"symmetric keypoints are not known, so nothing is counted that needs them: "
+                f"{', '.join(said['symmetry unknown'])}"
+            )
         if "left out" in said:
             lines.append(f"left out: {said['left out']['count']:,}; the first: {said['left out']['first']}")
         return "\n".join([*lines, *NOTES])

@@ -15,7 +15,7 @@ from PIL import ImageOps
 from spherecorr.backbones import Backbone
 from spherecorr.backbones.debiasing import DebiasedFeatures, PositionBias, estimate_position_bias
 from spherecorr.data.records import ImageRecord, PairRecord
-from spherecorr.data.symmetry import Symmetry, read_symmetry
+from spherecorr.data.symmetry import Symmetry, known_symmetry, read_symmetry
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.comparison import Comparison, MethodResult
 from spherecorr.evaluation.cost import Cost, measure_cost
@@ -137,7 +137,7 @@ def compare(
     """
     out, models, settings = Path(out), models or Models(), settings or EvaluationSettings()
     settings = replace(settings, protocols=settings.protocols[:1])
-    mirrored = read_symmetry(Path(symmetry)) if symmetry else None
+    mirrored = known_symmetry(dataset, read_symmetry(symmetry) if symmetry else None)
     if not hasattr(dataset, "pairs"):
         raise EvaluationError(f"Methods are compared on pairs with keypoints; {dataset.title} has none.")
     pairs = spread(read_pairs(dataset, split, broken), limit)

@@ -15,7 +15,7 @@ from spherecorr.backbones.registry import parts_of
 from spherecorr.data.check import check_image
 from spherecorr.data.reading import read_all
 from spherecorr.data.records import ImageRecord
-from spherecorr.data.symmetry import read_symmetry
+from spherecorr.data.symmetry import known_symmetry, read_symmetry
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.evaluate import choose_alphas, evaluate
 from spherecorr.evaluation.inputs import EvaluationError, read_pairs, spread
@@ -80,7 +80,8 @@ def evaluate_matches(
         pose_align: match a source as its mirror image where that is nearer to the target, see `evaluation.evaluate`;
             the features of mirror images are computed, too.
         settings: how to score.
-        symmetry: file that says which keypoints are symmetric, see `data.symmetry.read_symmetry`.
+        symmetry: file that says which keypoints are symmetric, see `data.symmetry.read_symmetry`; it counts instead of
+            what the reader or the names say.
         limit: only so many pairs, evenly spread over the list.
         overwrite: begin anew where `out` holds other results.
         broken: a list that gets a sentence for everything that cannot be used, instead of an error.
@@ -95,7 +96,7 @@ def evaluate_matches(
         SpherecorrError: see `evaluation.evaluate`; what can be refused is refused before features are computed.
     """
     out, models = Path(out), models or Models()
-    mirrored = read_symmetry(Path(symmetry)) if symmetry else None
+    mirrored = known_symmetry(dataset, read_symmetry(symmetry) if symmetry else None)
     found = read_pairs(dataset, split, broken)
     if not found:
         raise EvaluationError(f"The split {split} has no pairs to evaluate{f': {broken[0]}' if broken else '.'}")

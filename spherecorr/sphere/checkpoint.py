@@ -126,7 +126,7 @@ def import_authors(path: str | Path) -> SphereMapper:
         source=AUTHORS_SOURCE if dim == AUTHORS_SOURCE.dim else None,
         alpha=0.2,
     )
-    return _fill(SphereMapper(settings), state, path)
+    return _fill(_new_mapper(settings), state, path)
 
 
 def _own_key(key: str) -> str:
@@ -164,7 +164,7 @@ def _load_folder(folder: Path) -> SphereMapper:
                 f"The sphere checkpoint '{folder.name}' is missing: there is no file {folder / name}."
             )
     try:
-        mapper = SphereMapper(_settings(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
+        mapper = _new_mapper(_settings(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{folder / CONFIG} does not describe a sphere mapper: {error}.") from error
     try:
@@ -185,6 +185,12 @@ def _domain(path: Path, feature_dim: int) -> Domain:
     if len(domain.mean) != feature_dim:
         raise CheckpointError(f"{path} is of features of {len(domain.mean)} channels; the mapper takes {feature_dim}.")
     return domain
+
+
+def _new_mapper(settings: SphereSettings) -> SphereMapper:
+    """A mapper that waits for its weights; the caller's random numbers stay as they are."""
+    with torch.random.fork_rng(devices=[]):
+        return SphereMapper(settings)
 
 
 def _settings(config: dict[str, Any]) -> SphereSettings:

@@ -53,12 +53,17 @@ class Cache:
         with self._lock:
             self._values[key] = value
             del self._making[key]
-            self._drop_oldest()
+            self._drop_oldest(self._capacity)
         mine.set_result(value)
         return value
 
-    def _drop_oldest(self) -> None:
+    def make_room(self, weight: float) -> None:
+        """Drop the values used longest ago until one of this weight fits, or nothing is left to drop."""
+        with self._lock:
+            self._drop_oldest(self._capacity - weight, keep=0)
+
+    def _drop_oldest(self, capacity: float, keep: int = 1) -> None:
         weight = sum(self._weigh(value) for value in self._values.values())
-        while weight > self._capacity and len(self._values) > 1:
+        while weight > capacity and len(self._values) > keep:
             _, value = self._values.popitem(last=False)
             weight -= self._weigh(value)

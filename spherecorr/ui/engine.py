@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from spherecorr.backbones import Backbone, BackboneError, find, load_backbone, weights_available
 from spherecorr.backbones.registry import BACKBONES, parts_of, resolutions
-from spherecorr.backbones.weights import fetch
+from spherecorr.backbones.weights import download_notice, fetch
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.geometry import average_over_cells
@@ -29,7 +29,8 @@ from spherecorr.sphere.public import downloaded_spheres
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
-MODELS_KEPT = 3
+SPHERES_KEPT = 3
+MODEL_BYTES_KEPT = 2_000_000_000
 IMAGES_KEPT = 64
 FEATURE_BYTES_KEPT = 600_000_000
 HOW_TO_GET_A_SPHERE = (
@@ -65,8 +66,8 @@ class Engine:
 
     def __init__(self, settings: AppSettings):
         self.settings = settings
-        self._backbones = Cache(MODELS_KEPT)
-        self._spheres = Cache(MODELS_KEPT)
+        self._backbones = Cache(MODEL_BYTES_KEPT, lambda backbone: _model_bytes(backbone.name))
+        self._spheres = Cache(SPHERES_KEPT)
         self._images = Cache(IMAGES_KEPT)
         self._features = Cache(FEATURE_BYTES_KEPT, lambda feature_map: feature_map.features.nbytes)
         self._views = Cache(IMAGES_KEPT)
@@ -96,9 +97,17 @@ class Engine:
         name, wanted = controls.backbone, self._wanted_tokens(controls)
         # A click in the page must not start a download.
         if not name.startswith("local-dir:") and not weights_available(name):
-            raise BackboneError(f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`.")
+            raise BackboneError(
+                f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`. "
+                f"{download_notice(name)}"
+            )
         key = (name, wanted, _weights_digest(name))
-        return self._backbones.get(key, lambda: load_backbone(name, sphere=wanted, device=self.settings.device))
+
+        def load() -> Backbone:
+            self._backbones.make_room(_model_bytes(name))
+            return load_backbone(name, sphere=wanted, device=self.settings.device)
+
+        return self._backbones.get(key, load)
 
     def sphere(self, controls: Controls) -> tuple[SphereMapper | None, str]:
         """The chosen sphere mapper, or None and a sentence that says why there is none and what to do about it.
@@ -258,6 +267,12 @@ class Engine:
 def best_matches(result: MatchResult) -> np.ndarray:
     """The best matches `[N, 2]`: the fused ones, or the raw ones where there is no sphere."""
     return (result.fused or result.raw).xy[:, 0]
+
+
+def _model_bytes(name: str) -> float:
+    """About how much memory a backbone takes in single precision; of one that nobody knows, a ViT-B's."""
+    spec = find(name)
+    return 4e6 * (spec.parameters if spec else 90)
 
 
 def _weights_digest(name: str) -> str | None:
