@@ -38,6 +38,7 @@ from held_out import (
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spherecorr.backbones import load_backbone
+from spherecorr.cli.base import show_steps
 from spherecorr.cli.flags import list_of
 from spherecorr.crops import SEEN
 from spherecorr.data.spair import SPair71k
@@ -157,7 +158,8 @@ def train(
         )
         about = {"elevation": row.elevation}
         run_of_stage = run / f"stage{number}"
-        mapper = fit(data, settings, run_of_stage, start=mapper, about=about, device=device, trainer=row.trainer)
+        shown = {"trainer": row.trainer, "on_step": show_steps()}
+        mapper = fit(data, settings, run_of_stage, start=mapper, about=about, device=device, **shown)
     return mapper
 
 

@@ -33,6 +33,7 @@ from held_out import add_model_options, features_folder, open_models, rounded, s
 from torch.nn.functional import normalize
 
 from spherecorr.backbones import Backbone
+from spherecorr.cli.base import show_steps
 from spherecorr.cli.flags import parse_weights
 from spherecorr.data.folder import Eth80
 from spherecorr.data.records import ImageRecord
@@ -138,7 +139,7 @@ def finetune(
         "mirrored": options.mirrored,
         "photographs": sorted({image.instance for image in photos}),
     }
-    return fit(data, settings, run, start=mapper, about=about, device=options.device)
+    return fit(data, settings, run, start=mapper, about=about, device=options.device, on_step=show_steps())
 
 
 def score(found: Mapping[str, float], category: str | None = None) -> dict[str, float]:

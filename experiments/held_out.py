@@ -103,13 +103,14 @@ def true_labels(image: ImageRecord, framing: Framing) -> np.ndarray:
 def true_sphere_map(image: ImageRecord, framing: Framing) -> SphereMap:
     """What a perfect mapper would draw: the unit mean of the surface points of each cell.
 
-    Cells of which the object covers less than 5 % point straight below, where mappers with the background "below" send
-    them, so that the perfect map knows the foreground as those do.
+    Cells of which the object covers less than 5 % are told to be background.
     """
     directions = true_labels(image, framing)[:, 2:]
-    directions[~directions.any(axis=-1)] = BELOW
+    known = directions.any(axis=-1)
+    directions[~known] = BELOW
     columns, rows = framing.grid
-    return SphereMap(torch.from_numpy(directions).T.reshape(3, rows, columns), framing)
+    foreground = torch.from_numpy(known.astype(np.float32)).reshape(rows, columns)
+    return SphereMap(torch.from_numpy(directions).T.reshape(3, rows, columns), framing, foreground=foreground)
 
 
 def by_category(images: Mapping[str, ImageRecord]) -> dict[str, list[ImageRecord]]:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from spherecorr.backbones import load_backbone
 from spherecorr.backbones.vit import VitBackbone
-from spherecorr.cli.base import show_progress
+from spherecorr.cli.base import show_progress, show_steps
 from spherecorr.data.spair import SPair71k
 from spherecorr.evaluation.tables import Table, percent
 from spherecorr.extraction import extract
@@ -116,7 +116,7 @@ def main() -> None:
         for seed in options.seeds:
             begun = time.perf_counter()
             training = {**BASE_TRAINING, **MUON, "steps": options.steps, "seed": seed}
-            mapper = fit(data, TrainSettings(shape, BASE_WEIGHTS, **training), device="cpu")
+            mapper = fit(data, TrainSettings(shape, BASE_WEIGHTS, **training), device="cpu", on_step=show_steps())
             seconds = time.perf_counter() - begun
             found = compare_directions(held.images.values(), sphere_maps(held, mapper, channels, factors)).figures()
             sides = (percent(found[name]) for name in ("wrong_side", "wrong_end"))

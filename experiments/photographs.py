@@ -28,6 +28,8 @@ from spherecorr.evaluation.viewpoint import mean_direction
 from spherecorr.geometry import mask_to_cells
 from spherecorr.sphere.mapper import SphereMapper
 
+SPLITS = Path(__file__).parent / "photo_split.csv"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -65,22 +67,23 @@ def figures(answers: list[Answer]) -> dict[str, float]:
     }
 
 
+def read_split(root: Path, split: str) -> list[ImageRecord]:
+    """The photographs of a folder that `photo_split.csv` deals to a split."""
+    dealt = dict(line.split(",") for line in SPLITS.read_text().split()[1:])
+    records = Folder(root).images("all")
+    return [record for record in records if dealt[record.path.relative_to(root).as_posix()] == split]
+
+
 def main() -> None:
     """Print the figures by category."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder with viewpoints.csv and masks")
     add_model_options(parser)
     parser.add_argument("--split", default="val", choices=("trn", "val", "test"))
-    parser.add_argument("--dealt", type=Path, default=Path(__file__).parent / "photo_split.csv", help="the splits")
     parser.add_argument("--mirrored", action="store_true", help="show mirror images")
     options = parser.parse_args()
     backbone, mapper = open_models(options)
-    dealt = dict(line.split(",") for line in options.dealt.read_text().split()[1:])
-    records = [
-        record
-        for record in Folder(options.root).images("all")
-        if dealt[record.path.relative_to(options.root).as_posix()] == options.split
-    ]
+    records = read_split(options.root, options.split)
     resolution = mapper.settings.resolution
     answers = [ask(record, backbone, mapper, resolution, options.mirrored) for record in records]
     groups = {"all": answers}

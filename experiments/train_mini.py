@@ -28,6 +28,7 @@ from device_crops import SIDE, DeviceCrops, DeviceTrainer, Pictures
 from torch import Tensor
 
 from spherecorr.backbones import load_backbone
+from spherecorr.cli.base import show_steps
 from spherecorr.data.folder import Eth80, Folder
 from spherecorr.data.masks import read_mask
 from spherecorr.data.records import ImageRecord
@@ -183,7 +184,8 @@ def _train(data: Data, folder: Path, options: argparse.Namespace, change: dict, 
         settings = replace(settings, steps=_steps_in(options.seconds, crops, settings, options.device))
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    mapper = fit(crops, settings, folder / "run", start=start, device=options.device, trainer=DeviceTrainer)
+    shown = {"trainer": DeviceTrainer, "on_step": show_steps()}
+    mapper = fit(crops, settings, folder / "run", start=start, device=options.device, **shown)
     about = {"layers": layers, "training": {"steps": settings.steps, "batch": options.batch, "seed": seed}}
     save_sphere(mapper.half(), folder, metadata=about)
     log.write_text((folder / "run" / "metrics.jsonl").read_text())

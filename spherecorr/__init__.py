@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spherecorr.matching.alignment import align
     from spherecorr.matching.match import match
     from spherecorr.pipelines.compare import compare
+    from spherecorr.pipelines.teach import teach
     from spherecorr.pipelines.train import train
     from spherecorr.sphere.checkpoint import load_sphere
     from spherecorr.sphere.mapper import SphereMapper
@@ -36,6 +37,7 @@ __all__ = [
     "load_sphere",
     "match",
     "open_dataset",
+    "teach",
     "train",
 ]
 
@@ -53,6 +55,7 @@ _HOMES = {
     "load_sphere": "spherecorr.sphere.checkpoint",
     "match": "spherecorr.matching.match",
     "open_dataset": "spherecorr.data.registry",
+    "teach": "spherecorr.pipelines.teach",
     "train": "spherecorr.pipelines.train",
 }
 

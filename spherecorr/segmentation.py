@@ -1,4 +1,4 @@
-"""The object of a picture as a person marks it: a box or a few strokes become a mask, by OpenCV's GrabCut."""
+"""The object of a picture from a box, a few strokes or a rough guess, by OpenCV's GrabCut."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ WORKING_SIDE = 320  # px; larger pictures are segmented at this long side: a sec
 ROUNDS = 3  # of GrabCut; further ones hardly change a mask
 # Shares of the longer side: a stroke's width, how near to one the object probably is, and the rim of the picture.
 STROKE_WIDTH, NEAR, RIM = 0.02, 0.05, 0.02
+UNLIKELY = 0.02  # of being the object's: in a guess by cells, more than a cell away from it
 
 Box = tuple[float, float, float, float]
 
@@ -62,6 +63,24 @@ def segment(image: Image.Image, box: Box | None = None, strokes: Sequence[Stroke
     mask = _grab_cut(small, known)
     if not mask.any():
         raise SegmentationError("No object differs from the background there; draw a stroke over it.")
+    return cv2.resize(mask.astype(np.uint8), image.size, interpolation=cv2.INTER_NEAREST).astype(bool)
+
+
+def refine(image: Image.Image, likely: np.ndarray) -> np.ndarray:
+    """Follow a picture's colours and edges from a rough guess of where its object is.
+
+    Args:
+        image: the picture, w x h pixels.
+        likely: float `[h, w]`, 0..1, how likely each pixel is the object's; near 0 it is background for certain.
+
+    Returns:
+        Boolean `[h, w]`; nothing where no object differs from the background.
+    """
+    small, _ = _at_working_size(image)
+    shrunk = cv2.resize(likely.astype(np.float32), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    known = np.where(shrunk > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    known[shrunk < UNLIKELY] = cv2.GC_BGD
+    mask = _grab_cut(small, known)
     return cv2.resize(mask.astype(np.uint8), image.size, interpolation=cv2.INTER_NEAREST).astype(bool)
 
 

@@ -419,7 +419,15 @@ def test_help_tells_the_settings_own_defaults(command, settings, capsys):
     """Options without a value keep the dataclass's default, and the help's number is that one."""
     words = " ".join(helps(command, capsys).split("options:")[1].split("example:")[0].split())
     told = dict(re.findall(r"--([a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", words))
-    special = {"None": ("half of the backbone's", "all", "procedural objects", "plain and clouded ones")}
+    special = {
+        "None": (
+            "half of the backbone's",
+            "all",
+            "procedural objects",
+            "plain and clouded ones",
+            "photographs as they are",
+        )
+    }
     found = 0
     for field in dataclasses.fields(settings):
         name, value = field.name.replace("_", "-"), getattr(settings, field.name)

@@ -429,3 +429,14 @@ def test_surely_background_is_never_near_on_the_sphere(fusion):
     assert without == {"cosine": 1, "l2": 0}[fusion]  # the cell itself
     assert away == pytest.approx({"cosine": -1, "l2": -2}[fusion])  # as far as the sphere's other side
     assert second == third == pytest.approx({"cosine": 0, "l2": -(2**0.5)}[fusion])
+
+
+def test_a_point_is_not_seen_in_the_background():
+    """The only cell near the point on the sphere is surely background, so nothing of the object shows the point."""
+    features = one_hot_map([[0, 1, 2]])
+    points = torch.eye(3)[:, None]
+    source = ImageFeatures(features, SphereMap(points, features.framing))
+    for foreground, nearest in (([1.0, 1.0, 1.0], 0), ([0.0, 1.0, 1.0], 90), ([0.0, 0.0, 0.0], 0)):
+        told = SphereMap(points, features.framing, foreground=torch.tensor([foreground]))
+        found = match_images(source, ImageFeatures(features, told), [centre(0, 0)], known=SphereSettings(6))
+        assert found.nearest_angle == pytest.approx([nearest], abs=0.1) and found.visible == [nearest == 0]

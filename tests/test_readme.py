@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 from packaging.requirements import Requirement
+from photographs import folder_of
 from PIL import Image
 from timm.models import save_for_hf
 
@@ -110,7 +111,8 @@ def test_the_commands_on_renders_run_one_after_the_other(tmp_path, monkeypatch):
         ],
         "compare": ["--sphere", "data/sphere/best", "--resolution", "64", "--device", "cpu"],
     }
-    commands = [arguments for arguments in own_commands() if arguments[0] in smaller and "spair" not in arguments]
+    shown = [arguments for arguments in own_commands() if arguments[0] in smaller and "spair" not in arguments]
+    commands = [arguments for arguments in shown if "--recipe" not in arguments]
     assert [arguments[0] for arguments in commands] == ["render", "render", "train", "pretrain", "eval", "compare"]
     for arguments in commands:
         assert main([*arguments, *smaller[arguments[0]]]) == 0
@@ -118,6 +120,15 @@ def test_the_commands_on_renders_run_one_after_the_other(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "compare" / "comparison.png").is_file()
     assert load_sphere("data/sphere/last", device="cpu").settings.source.backbone == "local-dir:tiny"
     assert load_backbone("local-dir:data/backbone", device="cpu").source.dim == 192
+
+    few = ["--backbone", "local-dir:tiny", "--resolution", "64", "--steps", "5", "--tokens", "0", "--device", "cpu"]
+    more = {"teach": few, "photographs": [*few, "--renders", "data/renders", "--optimiser", "adamw"]}
+    recipes = [arguments for arguments in shown if "--recipe" in arguments]
+    assert [arguments[arguments.index("--recipe") + 1] for arguments in recipes] == list(more)
+    for arguments, options in zip(recipes, more.values(), strict=True):
+        folder_of(tmp_path / arguments[arguments.index("folder") + 1], 12)
+        assert main([*arguments, *options]) == 0
+        assert load_sphere(arguments[1], device="cpu").settings.source.backbone == "local-dir:tiny"
 
 
 def test_the_backbone_table_is_the_registry():
@@ -153,6 +164,6 @@ def test_other_pages_name_files_that_exist(page):
 
 @pytest.mark.parametrize("folder", ["benchmarks", "experiments", "docs"])
 def test_scripts_say_how_to_run_them(folder):
-    shared = {"literal_metrics.py", "held_out.py"}  # no scripts: others import them
+    shared = {"literal_metrics.py", "held_out.py", "device_crops.py"}  # no scripts: others import them
     for path in (ROOT / folder).glob("*.py"):
         assert path.name in shared or f"python {folder}/{path.name}" in path.read_text(encoding="utf-8"), path

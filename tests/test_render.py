@@ -9,6 +9,7 @@ from spherecorr.data.records import mirrored_name
 from spherecorr.errors import SpherecorrError
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
 from spherecorr.render.colours import Pattern
+from spherecorr.render.deform import pose_animal
 from spherecorr.render.objects import CATEGORIES, make_shape
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.scene import KEYPOINT_TOLERANCE, Camera, random_camera, render
@@ -41,9 +42,9 @@ def block_with_marks():
 
 
 def draw(category: str, seed: int, size: int = SIZE, azimuth: float | None = None):
-    """A random object of a category and its picture."""
+    """A random object of a category, as its plan has it, and its picture."""
     rng = np.random.default_rng(seed)
-    shape = make_shape(category, rng)
+    shape = CATEGORIES[category](rng)
     camera = random_camera(shape, size, rng, azimuth)
     return shape, render(shape, camera, procedural_background(size, rng), rng)
 
@@ -380,3 +381,38 @@ def test_objects_are_cut_out_of_backgrounds():
         assert crop.shape == (SIZE, SIZE, 3) and crop[..., 0].max() < 20 and crop[..., 1].min() > 180
     everything = photo_background(photo, SIZE, np.random.default_rng(0), np.ones_like(mask))
     assert np.ptp(everything.reshape(-1, 3), axis=0).max() == 0  # nothing is left to paint with but its mean
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_second_object_has_other_proportions_than_its_plan(category):
+    """Its parts keep their places on it: colours, faces and what each vertex is called are the plan's."""
+    changed = 0
+    for seed in range(12):
+        plan = CATEGORIES[category](np.random.default_rng(seed))
+        shape = make_shape(category, np.random.default_rng(seed))
+        np.testing.assert_array_equal(shape.canonical, plan.canonical)
+        np.testing.assert_array_equal(shape.faces, plan.faces)
+        assert np.linalg.norm(shape.vertices, axis=1).max() == pytest.approx(1)
+        changed += not np.allclose(shape.vertices, plan.vertices, atol=1e-3)
+    assert 3 <= changed <= 11
+
+
+def test_an_animal_lies_when_its_legs_are_short():
+    """Poses lower the back and leave feet on the ground."""
+    heights = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        plan = CATEGORIES["dog"](rng)
+        posed = pose_animal(plan, rng)
+        length = np.ptp(posed.vertices[:, 0])
+        heights.append(np.ptp(posed.vertices[:, 2]) / length)
+    assert min(heights) < 0.65 * np.median(heights)
+
+
+def test_boats_and_birds_have_many_plans():
+    """Tall ships beside rowing boats, waders beside swimmers: their boxes differ, not their colours alone."""
+    for category in ("boat", "bird"):
+        shapes = [CATEGORIES[category](np.random.default_rng(seed)) for seed in range(60)]
+        sizes = np.stack([np.ptp(shape.vertices, axis=0) for shape in shapes])
+        slender = np.log(sizes[:, 2] / sizes[:, 0])
+        assert np.percentile(slender, 90) - np.percentile(slender, 10) > np.log(3)

@@ -313,6 +313,24 @@ def test_a_run_that_is_done_is_not_trained_again(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
+def test_each_step_is_told_and_the_losses_of_those_that_are_logged():
+    heard = []
+    fit(balls(8), replace(RUN, steps=11), on_step=lambda *said: heard.append(said))
+    assert [(step, steps) for step, steps, _ in heard] == [(step, 11) for step in range(1, 12)]
+    assert [step for step, _, losses in heard if losses] == [5, 10, 11]
+    assert heard[4][2].keys() == {name for name, weight in vars(ALL_LOSSES).items() if weight}
+
+
+def test_a_run_ends_when_it_is_told_to_and_resumes_there(tmp_path):
+    whole = fit(balls(), RUN, tmp_path / "whole")
+    fit(balls(), RUN, tmp_path / "run", on_step=lambda step, steps, losses: step < 13)
+    assert json.loads((tmp_path / "run" / "last" / "config.json").read_text())["step"] == 13
+    heard = []
+    again = fit(balls(), RUN, tmp_path / "run", on_step=lambda step, steps, losses: heard.append(step))
+    assert heard == list(range(14, 61))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
 def test_tensorboard_shows_each_step_once(tmp_path):
     """A run that breaks off at step 20 resumes from step 10."""
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

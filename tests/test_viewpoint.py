@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spherecorr.data.records import DatasetError, ImageRecord
-from spherecorr.evaluation.viewpoint import azimuth_error, mean_direction, viewpoint_report
+from spherecorr.evaluation.viewpoint import azimuth_error, mean_direction, read_azimuth, viewpoint_report
 from spherecorr.features import SphereMap
 from spherecorr.geometry import resize_to_fit
 
@@ -110,6 +110,15 @@ def test_the_mean_direction_is_that_of_the_object():
     top = np.array([[True, True], [False, False]])
     np.testing.assert_allclose(mean_direction(sphere_map, top), np.sqrt([0.5, 0.5, 0]))
     assert not mean_direction(sphere_map, ~top).any() and not mean_direction(sphere_map, top & False).any()
+
+
+def test_the_azimuth_goes_from_the_front_to_the_left():
+    points = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1]]).T.reshape(3, 2, 2)
+    sphere_map = SphereMap(points, resize_to_fit((32, 32), 32, 16))
+    front, left, right, top = np.eye(4, dtype=bool).reshape(4, 2, 2)
+    assert [read_azimuth(sphere_map, cells) for cells in (front, left, right)] == [0, 90, 270]
+    assert read_azimuth(sphere_map, front | left | top) == pytest.approx(45)
+    assert read_azimuth(sphere_map, top) is None and read_azimuth(sphere_map, left | right) is None
 
 
 @pytest.mark.parametrize(("first", "second", "error"), [(350, 10, 20), (0, 180, 180), (270, 90, 180), (-90, 270, 0)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar, get_args
@@ -84,6 +85,26 @@ def show_progress(title: str, items: Sequence[Item]) -> Iterable[Item]:
     return tqdm(items, desc=title)
 
 
+def show_steps() -> Callable[[int, int, Mapping[str, float]], None]:
+    """A `training.fit.OnStep` that draws a bar, with the losses beside it."""
+    from tqdm import tqdm
+
+    bar: tqdm | None = None
+
+    def show(step: int, steps: int, losses: Mapping[str, float]) -> None:
+        nonlocal bar
+        if bar is None:  # a run that resumes begins later
+            bar = tqdm(desc="training", total=steps, initial=step - 1, unit="step")
+        if losses:
+            bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+        bar.update()
+        if step == steps:
+            bar.close()
+            bar = None
+
+    return show
+
+
 @contextmanager
 def byte_bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """Something that is told how far each file is and shows it."""
@@ -114,3 +135,13 @@ def print_left_out(broken: Sequence[str] | None) -> None:
     """Say how much was left out; nothing where nothing was."""
     if broken:
         print(f"left out: {len(broken):,}; the first: {broken[0]}")
+
+
+def print_run(out: Path) -> None:
+    """Print the scores of the validations, and where the checkpoints are."""
+    best = "best" if (out / "best").is_dir() else "last"
+    for name in dict.fromkeys((best, "last")):
+        about = json.loads((out / name / "config.json").read_text(encoding="utf-8"))
+        scores = "".join(f"  {score} {100 * value:.1f}" for score, value in about.get("metrics", {}).items())
+        print(f"{name}, step {about['step']}{scores}")
+    print(f"wrote {out}, with the mapper to be used as --sphere {out / best}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import get_args
 
@@ -15,9 +14,12 @@ from spherecorr.cli.base import (
     add_skip_broken,
     announce,
     print_left_out,
+    print_run,
     show_progress,
+    show_steps,
 )
 from spherecorr.cli.flags import add_flags, given, parse_weights
+from spherecorr.cli.recipes import add_recipes, run_recipe
 from spherecorr.pipelines.settings import Models
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store_settings import StoreSettings
@@ -38,7 +40,8 @@ def register_train(commands) -> None:
         "spherecorr train data/sphere --data spair data/SPair-71k --backbone dinov2-b --resolution 448 --crops 4 \\\n"
         "      --crop square --smallest-crop 0.6 --weights viewpoint=5 --steps 4000 --val spair data/SPair-71k\n"
         "  spherecorr train data/paper --preset paper --live --data spair data/SPair-71k --backbone dinov2-b \\\n"
-        "      --masks data/SPair-masks --val spair data/SPair-71k",
+        "      --masks data/SPair-masks --val spair data/SPair-71k\n"
+        "  spherecorr train data/llamas --recipe teach --data folder llamas",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the run: checkpoints, metrics, state")
     parser.add_argument(
@@ -54,6 +57,7 @@ def register_train(commands) -> None:
         help="split to train on; the sources of its pairs are taken (default: trn; all of data that are not split)",
     )
     add_masks(parser)
+    add_recipes(parser)
     add_flags(parser, Models, only=("backbone",), shown={"backbone": "the store's"})
     add_crop_options(parser)
     add_flags(parser, SphereSettings, only=("surface", "positions", "width", "depth", "alpha"))
@@ -105,6 +109,8 @@ def add_crop_options(parser: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Train the mapper, and say where it is."""
+    if options.recipe or options.renders:
+        return run_recipe(options)
     from spherecorr.parallel import join_processes
     from spherecorr.pipelines.atlases import train_atlases
     from spherecorr.pipelines.train import train
@@ -130,18 +136,9 @@ def run_train(options: argparse.Namespace) -> None:
         broken=broken,
         notify=announce,
         progress=show_progress,
+        on_step=show_steps(),
     )
     if join_processes(options.device).main:
         print_left_out(broken)
         for run in map(options.out.joinpath, trained) if isinstance(trained, dict) else [options.out]:
             print_run(run)
-
-
-def print_run(out: Path) -> None:
-    """Print the scores of the validations, and where the checkpoints are."""
-    best = "best" if (out / "best").is_dir() else "last"
-    for name in dict.fromkeys((best, "last")):
-        about = json.loads((out / name / "config.json").read_text(encoding="utf-8"))
-        scores = "".join(f"  {score} {100 * value:.1f}" for score, value in about.get("metrics", {}).items())
-        print(f"{name}, step {about['step']}{scores}")
-    print(f"wrote {out}, with the mapper to be used as --sphere {out / best}")

@@ -71,6 +71,23 @@ def mean_direction(sphere_map: SphereMap, foreground: np.ndarray) -> np.ndarray:
     return total / length if length > 1e-9 else np.zeros(3)
 
 
+def read_azimuth(sphere_map: SphereMap, foreground: np.ndarray) -> float | None:
+    """The azimuth that an image's mean direction shows, on a sphere whose +x is the object's front and +y its left.
+
+    Such are the mappers that were taught true directions, which have a `SphereSettings.mirror_angle`.
+
+    Args:
+        sphere_map: of the image.
+        foreground: boolean `[H, W]`.
+
+    Returns:
+        Degrees in 0..360 from the object's front towards its left; None where there is no mean direction, or it points
+        straight up or down.
+    """
+    x, y, _ = mean_direction(sphere_map, foreground)
+    return float(np.degrees(np.arctan2(y, x)) % 360) if np.hypot(x, y) > 1e-9 else None
+
+
 def evaluate_viewpoints(
     images: Sequence[ImageRecord],
     features: Mapping[str, FeatureMap],

@@ -18,7 +18,7 @@ from spherecorr.matching.co_pca import join_pair
 from spherecorr.matching.readout import Ranked, best_cells, mirror_angles, nearer_mirror, rank
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.matching.similarity import ImageFeatures, PairSimilarity
-from spherecorr.sphere.mapper import SphereMapper
+from spherecorr.sphere.mapper import FOREGROUND, SphereMapper
 from spherecorr.sphere.settings import SphereSettings
 
 
@@ -214,7 +214,7 @@ def _angles(forth: _Direction, cells: np.ndarray, raw_rows: Tensor, known: Spher
     angles = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).unflatten(1, target.shape[1:])
     best = best_cells(raw_rows)
     raw_angle = angles[torch.arange(len(cells)), best[:, 1], best[:, 0]].cpu().numpy()
-    nearest = angles[:, torch.tensor(forth.candidates)].min(dim=1).values.cpu().numpy()
+    nearest = angles[:, torch.tensor(_told(forth))].min(dim=1).values.cpu().numpy()
     visible = nearest <= known.visible_angle
     if known.mirror_angle is None:
         mistake = visible & (raw_angle > known.symmetric_angle)
@@ -222,3 +222,12 @@ def _angles(forth: _Direction, cells: np.ndarray, raw_rows: Tensor, known: Spher
         to_mirror = mirror_angles(source, target, cells, best)
         mistake = nearer_mirror(to_mirror, raw_angle, known.mirror_angle)
     return {"raw_angle": raw_angle, "nearest_angle": nearest, "symmetric_mistake": mistake, "visible": visible}
+
+
+def _told(forth: _Direction) -> np.ndarray:
+    """Boolean `[H, W]`: the candidates that are rather the object's; all where the mapper cannot tell, or none is."""
+    sphere = forth.target.sphere
+    if sphere is None or sphere.foreground is None:
+        return forth.candidates
+    told = forth.candidates & (sphere.foreground > FOREGROUND).cpu().numpy()
+    return told if told.any() else forth.candidates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Protocol, TypeVar
 
 from spherecorr.backbones import Backbone, load_backbone
 from spherecorr.backbones.registry import parts_of
+from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.evaluate import LEFT_OUT
 from spherecorr.files import write_atomic
-from spherecorr.sphere.checkpoint import load_sphere
+from spherecorr.sphere.checkpoint import CONFIG, load_sphere
 from spherecorr.sphere.mapper import SphereMapper
 
 Item = TypeVar("Item")
@@ -75,6 +77,21 @@ def sphere_named(sphere_name: str | None, sphere: SphereMapper | None) -> str:
 def versions() -> dict[str, str]:
     """Versions of what computes the result."""
     return {"python": python_version(), **{name: version(name) for name in ("spherecorr", "torch", "timm", "numpy")}}
+
+
+def check_free(out: Path, recipe: str) -> None:
+    """Refuse a folder whose checkpoint or photographs are not those of an earlier run of this recipe.
+
+    Raises:
+        SpherecorrError: the folder holds something else, which a checkpoint would overwrite.
+    """
+    config = out / CONFIG
+    try:
+        foreign = config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("recipe") != recipe
+    except (ValueError, AttributeError):
+        foreign = True
+    if foreign or (out / "viewpoints.csv").exists():
+        raise SpherecorrError(f"'{out}' holds something else; name a new folder for the sphere.")
 
 
 def write_left_out(folder: str | Path, broken: Sequence[str]) -> None:

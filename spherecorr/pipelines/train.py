@@ -27,7 +27,7 @@ from spherecorr.store import INDEX, FeatureStore
 from spherecorr.store_settings import StoreSettings
 from spherecorr.training.batches import JoinedCrops, LiveCrops, StoredCrops, TrainingCrops
 from spherecorr.training.domain import fit_domain
-from spherecorr.training.fit import fit
+from spherecorr.training.fit import OnStep, fit
 from spherecorr.training.paired import PairedCrops
 from spherecorr.training.run import DIGESTS
 from spherecorr.training.settings import PRESET_CROPS, PRESET_SPHERES, LossWeights, PresetName
@@ -70,6 +70,7 @@ def train(
     broken: list[str] | None = None,
     notify: Notify = ignore,
     progress: Progress = silent,
+    on_step: OnStep | None = None,
 ) -> SphereMapper:
     """Train a sphere mapper for a frozen backbone; the same call resumes a run that was stopped.
 
@@ -99,6 +100,7 @@ def train(
             left-out.txt.
         notify: is told how large a store will be before its features are computed.
         progress: shows how many images are done.
+        on_step: is told of every step of the training, and may end it; see `training.fit.fit`.
 
     Returns:
         The mapper after the last step.
@@ -150,7 +152,7 @@ def train(
         },
         "versions": versions(),
     }
-    trained = fit(images, chosen, out, validate=validate, start=beginning, about=about, device=device)
+    trained = fit(images, chosen, out, validate=validate, start=beginning, about=about, device=device, on_step=on_step)
     if broken and world.main:
         write_left_out(out, broken)
     if world.main and (domain := fit_domain(images, LIVE_CROPS if live else STORED_CROPS)) is not None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from trimesh.triangles import closest_point, points_to_barycentric
 
 from spherecorr.render.shapes import Shape, corner_normals
 
 NECK, BELLY = 0.45, -0.25  # of an animal, as shares of its half extents: where its neck and its legs begin
+EDGE = 1e-6  # distance up to which faces count as equally near
 CREASE = 0.77  # cosine of 40 degrees: faces that meet at less are shaded as one round surface
 
 
@@ -59,18 +61,21 @@ def pose_animal(shape: Shape, rng: np.random.Generator) -> Shape:
 
 
 def _moved(shape: Shape, move: Callable[[np.ndarray], np.ndarray]) -> Shape:
-    """A shape whose points, as shares of its half extents, were moved; centred and scaled anew."""
+    """A shape whose vertices, as shares of its half extents, were moved; centred and scaled anew."""
     half = np.abs(shape.vertices).max(axis=0)
-    names = list(shape.keypoints)
-    points = np.concatenate([shape.vertices, np.reshape([shape.keypoints[n] for n in names], (-1, 3))]) / half
-    points = move(points) * half
-    vertices = points[: len(shape.vertices)]
-    centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2 * [1, 0, 1]
-    points = (points - centre) / np.linalg.norm(vertices - centre, axis=1).max()
-    vertices, keypoints = points[: len(vertices)], points[len(vertices) :]
-    return replace(
-        shape,
-        vertices=vertices,
-        normals=corner_normals(vertices, shape.faces, CREASE),
-        keypoints=dict(zip(names, keypoints, strict=True)),
-    )
+    vertices = move(shape.vertices / half) * half
+    vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2 * [1, 0, 1]
+    vertices = vertices / np.linalg.norm(vertices, axis=1).max()
+    keypoints = {name: _follow(point, shape, vertices) for name, point in shape.keypoints.items()}
+    normals = corner_normals(vertices, shape.faces, CREASE)
+    return replace(shape, vertices=vertices, normals=normals, keypoints=keypoints)
+
+
+def _follow(point: np.ndarray, shape: Shape, vertices: np.ndarray) -> np.ndarray:
+    """Where a point of the surface comes to lie with the face that it lies on; on an edge, with all that meet there."""
+    triangles = shape.vertices[shape.faces]
+    near = closest_point(triangles, np.broadcast_to(point, (len(triangles), 3)))
+    distance = np.linalg.norm(near - point, axis=1)
+    faces = np.flatnonzero(distance <= distance.min() + EDGE)
+    corners = points_to_barycentric(triangles[faces], near[faces])
+    return (corners[..., None] * vertices[shape.faces[faces]]).sum(axis=1).mean(axis=0)

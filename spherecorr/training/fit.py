@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, autocast, nn
-from tqdm import tqdm
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.parallel import Processes, join_processes
@@ -30,6 +29,17 @@ AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
 Validate = Callable[[SphereMapper], dict[str, float]]
 
 
+class OnStep(Protocol):
+    """Is told of every step, and may end the training."""
+
+    def __call__(self, step: int, steps: int, losses: Mapping[str, float], /) -> bool | None:
+        """Of so many steps one more is done; False ends the training here.
+
+        The losses, without their weights, are the means since the last logging step; between such steps there are none.
+        """
+        ...
+
+
 def fit(
     data: TrainingCrops,
     settings: TrainSettings,
@@ -40,6 +50,7 @@ def fit(
     about: dict[str, Any] | None = None,
     device: str = "auto",
     trainer: type[Trainer] | None = None,
+    on_step: OnStep | None = None,
 ) -> SphereMapper:
     """Train a mapper; its prototypes are dropped.
 
@@ -57,6 +68,8 @@ def fit(
             they are the same.
         device: "auto", "cpu", "cuda", ...
         trainer: what a step does, for trials of another; `Trainer` by default.
+        on_step: is told of every step by the main process. A run that it ends is written as it is then, and the same
+            call resumes it.
 
     Returns:
         The mapper after the last step, with `categories` and `background` filled in.
@@ -82,26 +95,24 @@ def fit(
         loop.load_state(state)
     if folder:
         folder.forget_after(loop.step)
-    steps = range(loop.step, settings.steps)
-    progress = tqdm(steps, "training", settings.steps, initial=loop.step, unit="step", disable=not world.main)
-    for step in progress:
+    ended = loop.step == settings.steps
+    while not ended:
         loop.train_step()
-        done = step + 1
-        if done % settings.log_every and done < settings.steps:
-            continue
-        means = loop.take_means()
+        done, last = loop.step, loop.step == settings.steps
+        means = loop.take_means() if last or done % settings.log_every == 0 else {}
         if not all(map(math.isfinite, means.values())):
             raise SpherecorrError(
                 f"The losses are no longer finite at step {done}; train anew at a lower learning rate."
             )
-        progress.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
+        ended = _is_stopped(on_step, done, settings.steps, means, world) or last
         if folder is None:
             continue
-        folder.log(done, means)
-        if done % settings.save_every and done < settings.steps:
+        if means:
+            folder.log(done, means)
+        if not ended and done % settings.save_every:
             continue
         metadata: dict[str, Any] = {"step": done}
-        if validate and (done % settings.validate_every == 0 or done == settings.steps):
+        if validate and (last or done % settings.validate_every == 0):
             scores = validate(loop.mapper.eval())
             folder.log(done, {f"validation_{name}": value for name, value in scores.items()})
             metadata["metrics"] = scores
@@ -112,6 +123,14 @@ def fit(
         folder.save_state({**loop.state(), "best": best})
     world.barrier()
     return loop.mapper.eval()
+
+
+def _is_stopped(on_step: OnStep | None, done: int, steps: int, means: dict[str, float], world: Processes) -> bool:
+    """Whether the main process's `on_step` ends the training, in all processes alike."""
+    if on_step is None:
+        return False
+    said = world.main and on_step(done, steps, means) is False
+    return bool(world.all_reduce(torch.tensor(float(said), device=world.device))) if world.count > 1 else said
 
 
 def draw_images(count: int, settings: TrainSettings, step: int) -> Tensor:
