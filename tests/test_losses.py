@@ -67,10 +67,11 @@ def test_a_viewpoint_counts_by_its_quality():
     assert viewpoint_loss(points, mask, unknown, torch.tensor([1.0, 1.0, 0.0])) == pytest.approx(0, abs=1e-6)
 
 
-def test_foreground_is_told_patch_by_patch():
-    logits, mask = torch.tensor([[0.0, -100.0, 100.0, -100.0]]), torch.tensor([[True, False, True, False]])
-    assert foreground_loss(logits, mask) == pytest.approx(math.log(2) / 4)  # of the first, undecided
-    assert foreground_loss(logits, ~mask) == pytest.approx((math.log(2) + 300) / 4)
+def test_foreground_is_told_where_it_is_known():
+    logits = torch.tensor([[0.0, -100.0, 100.0, -100.0]])
+    mask, background = torch.tensor([[True, False, True, False]]), torch.tensor([[False, False, False, True]])
+    assert foreground_loss(logits, mask, background) == pytest.approx(math.log(2) / 3)  # of the first, undecided
+    assert foreground_loss(logits, background, mask) == pytest.approx((math.log(2) + 200) / 3)
 
 
 def ring(azimuth: torch.Tensor) -> torch.Tensor:

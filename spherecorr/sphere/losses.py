@@ -152,14 +152,15 @@ def background_loss(sphere: Tensor, background: Tensor, place: Tensor) -> Tensor
     return _masked_mean(1 - sphere @ place, background)
 
 
-def foreground_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean binary cross-entropy of which patches the object covers by more than half. Not in the paper.
+def foreground_loss(logits: Tensor, mask: Tensor, background: Tensor) -> Tensor:
+    """Mean binary cross-entropy of what is object and what is not. Not in the paper.
 
     Args:
         logits: `[B, N]`, of the probability that a patch is the object's.
         mask: `[B, N]`, patches on the object.
+        background: `[B, N]`, patches off the object; those that are neither are left out.
     """
-    return softplus(torch.where(mask, -logits, logits)).mean()
+    return _masked_mean(softplus(torch.where(mask, -logits, logits)), mask | background)
 
 
 def visibility_loss(sphere: Tensor, mask: Tensor, cameras: Tensor) -> Tensor:

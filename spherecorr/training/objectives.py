@@ -110,10 +110,6 @@ def _surface_known(batch: Batch) -> Tensor:
     return batch.directions.any(dim=-1)
 
 
-def _every(batch: Batch) -> Tensor:
-    return torch.ones_like(batch.mask)
-
-
 def _background(batch: Batch) -> Tensor:
     return batch.background
 
@@ -168,7 +164,9 @@ def _below(state: StepState) -> Tensor:
 
 def _tell_foreground(state: StepState) -> Tensor:
     assert state.logits is not None  # `fit` makes a mapper with that head for this term
-    return foreground_loss(state.gather(state.logits), state.all_masks)
+    return foreground_loss(
+        state.gather(state.logits), state.gather(state.batch.mask), state.gather(state.batch.background)
+    )
 
 
 def _visibility(state: StepState) -> Tensor:
@@ -233,7 +231,7 @@ TERMS = {
     "background": LossTerm(_below, _background, sphere_only=True),
     "visibility": LossTerm(_visibility, sphere_only=True),
     "equivariance": LossTerm(_equivariance, needs=TWO_CROPS),
-    "foreground": LossTerm(_tell_foreground, _every, sphere_only=True),
+    "foreground": LossTerm(_tell_foreground, lambda batch: batch.mask | batch.background, sphere_only=True),
     "correspondence": LossTerm(_correspondence),
     "smoothness": LossTerm(_smoothness, plane_only=True),
     "labelling": LossTerm(_labelling, sphere_only=True, needs=TWO_CROPS),
