@@ -186,7 +186,7 @@ def test_a_mapper_with_a_head_of_its_own_tells_the_object():
     ball = made.sphere_map(features())
     assert ball.foreground.shape == ball.points.shape[1:]
     assert 0 < ball.foreground.min() <= ball.foreground.max() < 1
-    told = SphereMap(ball.points, ball.framing, foreground=torch.tensor([[0.2, 0.6, 0.9, 0.4, 0.7, 0.8]]))
+    told = SphereMap(ball.points, ball.framing, foreground=torch.tensor([[0.2, 0.86, 0.9, 0.4, 0.95, 0.99]]))
     assert made.foreground(told).tolist() == [[False, True, True, False, True, True]]
 
 

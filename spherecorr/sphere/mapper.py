@@ -20,7 +20,7 @@ from spherecorr.sphere.surface import SURFACES
 POSITION_FREQUENCIES = 3
 BELOW = (0.0, 0.0, -1.0)  # straight under the object: the part of the sphere that pictures show least
 BACKGROUND_ANGLE = 30.0  # degrees around BELOW that count as background
-FOREGROUND = 0.5  # probability from which a cell counts as the object's
+FOREGROUND = 0.85  # probability from which a cell counts as the object's; of cells at its rim the loss says nothing
 
 
 class SphereMismatchError(SpherecorrError):
