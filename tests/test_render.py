@@ -13,11 +13,11 @@ from spherecorr.render.deform import pose_animal
 from spherecorr.render.objects import CATEGORIES, make_shape
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.scene import KEYPOINT_TOLERANCE, Camera, random_camera, render
-from spherecorr.render.shapes import ShapeBuilder, block, box, corner_normals, ellipsoid, loft, plate, ring, tube
+from spherecorr.render.shapes import ShapeBuilder, blade, block, box, corner_normals, ellipsoid, loft, plate, ring, tube
 
 SIZE = 96
 NO_PATTERN = Pattern(np.zeros(3), np.zeros((1, 3)), np.zeros(1), 2.0)
-MOVING = ("bicycle", "cat", "cow", "dog", "horse", "sheep")  # pedals go round, heads turn, legs swing
+MOVING = ("bicycle", "bird", "cat", "cow", "dog", "horse", "sheep")  # pedals go round, heads turn, legs swing
 
 
 def look(azimuth: float, elevation: float = 0.0, size: int = SIZE, roll: float = 0.0) -> Camera:
@@ -62,8 +62,9 @@ def draw(category: str, seed: int, size: int = SIZE, azimuth: float | None = Non
         (ellipsoid((1, 1, 1), (1, 2, 3), rings=60, segments=60), 8 * np.pi, 0.3),  # 4/3 pi 1 2 3, inscribed
         (plate([(0, 0), (0, 3), (4, 0)], 0.5, y=7), 3, 1e-9),  # half a rectangle of 3 by 4
         (loft([[(x, -s, -s), (x, s, -s), (x, s, s), (x, -s, s)] for x, s in ((0, 1), (3, 2))], False), 28, 1e-9),
+        (blade([(0, 0, 0), (0, 5, 0)], [2, 2], [0.2, 0.2], smooth=False), 1, 1e-9),  # a rhombus of 2 by 0.2, 5 long
     ],
-    ids=["box", "block", "tube", "flat tube", "ellipsoid", "plate", "frustum"],
+    ids=["box", "block", "tube", "flat tube", "ellipsoid", "plate", "frustum", "blade"],
 )
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_parts_are_closed_and_face_outwards(part, volume, tolerance, mirrored):

@@ -53,6 +53,16 @@ class Part:
         """The same part on the object's other side (y -> -y)."""
         return Part(self.vertices * [1, -1, 1], self.faces[:, ::-1], self.smooth)
 
+    def split(self, normal, offset: float) -> tuple[Part, Part]:
+        """The faces before and behind a plane, by their centres: bellies, waterlines, stripes.
+
+        Args:
+            normal: of the plane.
+            offset: of the plane along `normal`.
+        """
+        before = self.vertices[self.faces].mean(axis=1) @ np.asarray(normal, dtype=float) > offset
+        return tuple(Part(self.vertices, self.faces[chosen], self.smooth) for chosen in (before, ~before))
+
 
 def tube(path, radii, side=(0.0, 1.0, 0.0), segments: int = 14, smooth: bool = True) -> Part:
     """A closed tube with elliptic sections along a path: bodies, necks, legs, wings.
@@ -121,6 +131,35 @@ def plate(outline, thickness: float, y: float = 0.0) -> Part:
     return loft(sides, smooth=False)
 
 
+def blade(leading, chords, thickness, backwards=(-1.0, 0.0, 0.0), smooth: bool = True) -> Part:
+    """A thin surface from root to tip, such as a wing or a fin; its sections are thickest at a third of their chord.
+
+    Args:
+        leading: `[n, 3]` of the leading edge.
+        chords: `[n]` from the leading to the trailing edge.
+        thickness: `[n]`.
+        backwards: direction of the chords.
+        smooth: shade as a round surface.
+    """
+    leading, chords, thickness = (np.asarray(values, dtype=float) for values in (leading, chords, thickness))
+    backwards = unit(np.asarray(backwards, dtype=float))
+    out = unit(np.diff(leading, axis=0, prepend=leading[:1]) + np.diff(leading, axis=0, append=leading[-1:]))
+    below = unit(cross(np.broadcast_to(backwards, out.shape), out)) * (thickness / 2)[:, None]
+    third, trailing = leading + backwards * chords[:, None] * 0.33, leading + backwards * chords[:, None]
+    return loft(np.stack([leading, third - below, trailing, third + below], axis=1), smooth)
+
+
+def curve(points, count: int) -> np.ndarray:
+    """`[count, 3]` on a smooth curve through some points (a Catmull-Rom spline, evenly spaced in its parameter)."""
+    points = np.asarray(points, dtype=float)
+    points = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    at = np.linspace(0, len(points) - 3, count)
+    piece = np.minimum(at.astype(int), len(points) - 4)
+    t = (at - piece)[:, None]
+    a, b, c, d = (points[piece + i] for i in range(4))
+    return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+
+
 def ellipsoid(centre, radii, rings: int = 9, segments: int = 14) -> Part:
     """An ellipsoid with half axes `radii` along x, y, z."""
     angle = np.linspace(0.02, np.pi - 0.02, rings)
@@ -181,18 +220,23 @@ class ShapeBuilder:
         self.keypoint(f"left_{name}", point)
         self.keypoint(f"right_{name}", np.asarray(point) * [1, -1, 1])
 
+    def outermost(self, start, direction) -> np.ndarray:
+        """The point `[3]` where a ray leaves the parts so far for good; `start` if it meets none (Moeller-Trumbore)."""
+        start, direction = np.asarray(start, dtype=float), np.asarray(direction, dtype=float)
+        first, second, third = np.concatenate([part.vertices[part.faces] for part, _, _ in self.parts]).swapaxes(0, 1)
+        second, third, start_at = second - first, third - first, start - first
+        across = cross(np.broadcast_to(direction, third.shape), third)
+        area = (second * across).sum(axis=1)
+        area = np.where(np.abs(area) > 1e-12, area, np.inf)  # faces along the ray are not met
+        along = cross(start_at, second)
+        u, v = (start_at * across).sum(axis=1) / area, along @ direction / area
+        distance = (third * along).sum(axis=1) / area
+        met = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (distance > 0)
+        return start + direction * distance[met].max(initial=0.0)
+
     def top(self, x: float, y: float) -> np.ndarray:
         """The highest point `[3]` of the parts so far over (x, y)."""
-        corners = np.concatenate([part.vertices[part.faces] for part, _, _ in self.parts])
-        (ax, ay), (bx, by), (cx, cy) = corners[..., :2].swapaxes(0, 1).swapaxes(1, 2)
-        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-        flat = np.abs(area) > 1e-12  # upright faces have no area from above
-        area = np.where(flat, area, 1.0)
-        second = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
-        third = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
-        weights = np.stack([1 - second - third, second, third], axis=1)
-        met = flat & (weights >= 0).all(axis=1)
-        return np.array([x, y, (weights[met] * corners[met, :, 2]).sum(axis=1).max()])
+        return self.outermost((x, y, -1e3), (0, 0, 1))
 
     def build(self) -> Shape:
         """Join the parts, centre them in x and z, and scale them."""
