@@ -89,7 +89,7 @@ PLANS = {
 
 
 def bird(rng: np.random.Generator) -> Shape:
-    """Songbirds, crows, fowl, raptors, owls, parrots, penguins, waders, ostriches, ducks, swans, and birds in flight."""
+    """Songbirds, crows, fowl, raptors, owls, parrots, penguins, waders, ostriches, ducks, swans, birds in flight."""
     return bird_of(str(rng.choice(list(PLANS), p=[plan.share for plan in PLANS.values()])), rng)
 
 

@@ -1,141 +1,124 @@
-"""Procedural boats: motor boats, fishing boats, sailing boats and rowing boats, by what stands on the hull.
+"""Procedural boats and ships, by their hulls and what stands on them.
 
-Lengths are in metres for readability; `ShapeBuilder.build` scales every object to the unit sphere.
+Lengths are in tenths of the hull's length; `ShapeBuilder.build` scales every object to the unit sphere.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from spherecorr.render.colours import DARK, GLASS, random_coat, random_paint, random_pattern
-from spherecorr.render.shapes import Shape, ShapeBuilder, block, box, loft, plate, ring, tube
-from spherecorr.render.ships import decks, freight, square_rig
+from spherecorr.render.colours import GLASS, random_coat, random_paint, random_pattern
+from spherecorr.render.hulls import Hull, HullPlan, add_hull
+from spherecorr.render.rigs import fore_and_aft, pole, square_rig
+from spherecorr.render.shapes import Shape, ShapeBuilder, block, box, curve, ring, tube
+from spherecorr.render.ships import decks, freight, speedboat, workboat, yacht
 
 TIMBER = [(0.07, 0.6, 0.45), (0.09, 0.5, 0.65), (0.06, 0.55, 0.3)]
-WHITE = np.array([0.93, 0.92, 0.88])
+WHITE, BOTTOM = np.array([0.93, 0.92, 0.88]), [(0.02, 0.7, 0.45), (0.6, 0.5, 0.3), (0.0, 0.0, 0.12)]
 
+_OPEN = HullPlan((1.4, 2.3), (1.0, 1.8), (0.2, 1.2), (0.0, 0.4), (0.5, 0.9), (0.2, 1.2), (1.6, 2.6), "chine", True)
+_SLIM = HullPlan(
+    (0.55, 1.0), (0.6, 1.1), (0.3, 1.4), (0.3, 1.4), (0.0, 0.0), (0.1, 0.8), (1.6, 2.2), "round", True, 3.0
+)
+_SAIL = HullPlan((1.2, 1.8), (1.0, 1.7), (0.2, 0.8), (0.0, 0.3), (0.3, 0.85), (0.3, 1.5), (1.5, 2.0), "round")
+_MOTOR = HullPlan((1.3, 2.0), (1.1, 1.9), (0.2, 1.1), (0.0, 0.2), (0.75, 1.0), (0.6, 2.0), (1.9, 3.0), "chine")
+_WORK = HullPlan((1.4, 2.1), (1.1, 2.0), (0.6, 2.0), (0.0, 0.7), (0.4, 0.9), (0.2, 1.2), (2.2, 3.5), "round")
+_TALL = HullPlan((1.1, 1.6), (1.2, 2.0), (0.2, 1.0), (0.4, 1.8), (0.4, 0.75), (0.4, 1.2), (2.0, 3.2), "round")
+_LONG = HullPlan((0.8, 1.3), (0.6, 1.0), (1.2, 2.8), (1.0, 2.5), (0.0, 0.0), (0.3, 1.2), (1.6, 2.2), "round", True, 3.5)
+_SHIP = HullPlan((0.6, 1.0), (0.7, 1.3), (0.2, 0.6), (0.0, 0.2), (0.5, 0.9), (0.3, 1.0), (2.6, 4.5), "box")
 
-KINDS = ("motor", "fishing", "sailing", "ketch", "rowing", "square-rigged", "longship", "liner", "freighter")
-SHARES = (0.14, 0.1, 0.16, 0.12, 0.1, 0.12, 0.08, 0.1, 0.08)
+HULLS = {
+    "rowing": (0.13, _OPEN), "canoe": (0.05, _SLIM), "longship": (0.09, _LONG), "sloop": (0.16, _SAIL),
+    "ketch": (0.08, _SAIL), "speedboat": (0.08, _MOTOR), "yacht": (0.11, _MOTOR), "workboat": (0.1, _WORK),
+    "square-rigged": (0.1, _TALL), "liner": (0.06, _SHIP), "freighter": (0.04, _SHIP),
+}  # fmt: skip
 
 
 def boat(rng: np.random.Generator) -> Shape:
-    """A hull with a pointed bow, and one of nine kinds of rig or superstructure on it."""
-    kind = rng.choice(KINDS, p=SHARES)
-    large, open_ended = kind in ("liner", "freighter", "square-rigged"), kind == "longship"
-    length, half = rng.uniform(9, 16) if large else rng.uniform(4.5, 9), rng.uniform(0.8, 1.6)
-    depth, sheer = rng.uniform(0.7, 1.9) if large else rng.uniform(0.5, 1.3), rng.uniform(0.1, 0.9)
-    paint = random_coat(rng, TIMBER) if rng.random() < 0.3 else random_paint(rng)
-    builder = ShapeBuilder("boat", random_pattern(rng, random_paint(rng), 0.15, 1.5))
-    share = np.array([0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.88, 1.0])  # from the stern to the bow
-    x = length * (share - 0.5)
-    transom = 0.06 if open_ended else rng.uniform(0.55, 0.95)
-    beam = half * np.array([transom, 0.6 if open_ended else 0.93, 1, 1, 0.94, 0.74, 0.42, 0.04])
-    rise = rng.uniform(0.0, 0.7) if kind in ("square-rigged", "longship") else 0.0  # of the stern
-    rim = depth + sheer * share**2 + rise * (1 - share) ** 3
-    x_rim = x + rng.uniform(0.02, 0.16) * length * share**4  # the bow leans forward
-    _hull(builder, x, x_rim, beam, rim, paint, random_coat(rng, TIMBER) if rng.random() < 0.6 else WHITE)
-    builder.add_both(tube(np.stack([x_rim, beam, rim], 1), np.full((8, 2), 0.06), (0, 0, 1), 8), random_paint(rng))
-    builder.keypoint("bow", (x_rim[-1] + 0.05, 0, rim[-1]))
-    builder.keypoint("keel_front", (x[5], 0, 0))
-    builder.keypoint("keel_rear", (x[0], 0, 0))
-    builder.keypoint_pair("stern", (x_rim[0], beam[0], rim[0] + 0.05))
-    builder.keypoint_pair("quarter", (x_rim[2], beam[2] + 0.05, rim[2]))
-    builder.keypoint_pair("shoulder", (x_rim[5], beam[5] + 0.05, rim[5]))
-    builder.keypoint_pair("chine", (x[0], beam[0] * 0.75, rim[0] * 0.35))
+    """Rowing boats, canoes, longships, sailing yachts, motor boats, trawlers, tall ships, liners and freighters."""
+    return boat_of(str(rng.choice(list(HULLS), p=[share for share, _ in HULLS.values()])), rng)
 
-    if kind in ("motor", "fishing"):
-        _cabin(builder, rng, length, half, depth, fishing=kind == "fishing")
-    elif kind in ("sailing", "ketch"):
-        _sails(builder, rng, length, half, depth, two=kind == "ketch")
-    elif kind in ("square-rigged", "longship"):
-        square_rig(builder, rng, length, half, depth, masts=1 if open_ended else int(rng.integers(2, 4)))
+
+def boat_of(kind: str, rng: np.random.Generator) -> Shape:
+    """A boat of one of `HULLS`."""
+    wooden = rng.random() < {"rowing": 0.6, "canoe": 0.6, "longship": 0.95, "square-rigged": 0.7}.get(kind, 0.15)
+    paint = random_coat(rng, TIMBER) if wooden else (WHITE if rng.random() < 0.4 else random_paint(rng))
+    builder = ShapeBuilder("boat", random_pattern(rng, random_paint(rng), 0.5 if kind == "longship" else 0.15, 2.5))
+    low = random_coat(rng, BOTTOM) if rng.random() < 0.6 else paint
+    inside = random_coat(rng, TIMBER) if rng.random() < 0.6 else WHITE * rng.uniform(0.5, 1.0)
+    hull = add_hull(
+        builder, rng, HULLS[kind][1], paint, low, inside, random_paint(rng) if rng.random() < 0.6 else paint
+    )
+    if kind in ("rowing", "canoe"):
+        _benches(builder, rng, hull)
+    elif kind == "longship":
+        _longship(builder, rng, hull, paint)
+    elif kind in ("sloop", "ketch"):
+        mast = rng.uniform(0.2, 1.6)
+        fore_and_aft(builder, rng, hull, [mast] if kind == "sloop" else [mast, rng.uniform(-3.6, -2.2)])
+        _coach_roof(builder, rng, hull, mast)
+    elif kind == "square-rigged":
+        square_rig(builder, rng, hull, int(rng.integers(2, 4)))
     elif kind == "liner":
-        decks(builder, rng, length, half, depth)
-    elif kind == "freighter":
-        freight(builder, rng, length, half, depth)
+        decks(builder, rng, hull, int(rng.integers(2, 7)))
     else:
-        _oars(builder, rng, length, half, depth)
+        {"speedboat": speedboat, "yacht": yacht, "workboat": workboat, "freighter": freight}[kind](builder, rng, hull)
     return builder.build()
 
 
-def _hull(builder: ShapeBuilder, x, x_rim, beam, rim, paint: np.ndarray, deck: np.ndarray) -> None:
-    """Sections from the stern to the bow: left rim, left chine, keel, right chine, right rim."""
-    across = beam[:, None] * [1, 0.75, 0, -0.75, -1]
-    up = rim[:, None] * [1, 0.35, 0, 0.35, 1] + (1 - np.array([1, 0.35, 0, 0.35, 1])) * (x > x[5])[:, None] * 0.3
-    along = x[:, None] + (x_rim - x)[:, None] * [1, 0.3, 0, 0.3, 1]
-    builder.add(loft(np.stack([along, across, up], axis=-1), smooth=False), paint, True)
-    top = np.stack([x_rim, 0.97 * beam, rim + 0.01], axis=1)
-    # A deck just over the hull's own lid.
-    builder.add(loft(np.stack([top, top * [1, -1, 1], top * [1, -1, 1] - [0, 0, 0.02], top - [0, 0, 0.02]], 1)), deck)
+def _coach_roof(builder: ShapeBuilder, rng, hull: Hull, mast: float) -> None:
+    """The low cabin of a sailing boat."""
+    rear, front, half = rng.uniform(-2.5, -1.2), mast + rng.uniform(0.3, 1.5), hull.half.max() * 0.55
+    low, high = hull.deck(0) - 0.1, hull.deck(0) + rng.uniform(0.3, 0.6)
+    builder.add(block((rear, front, half, low), (rear, front - 0.5, half * 0.88, high)), WHITE)
+    pane = (rear + 0.4, front - 0.7, half * 0.97, high - 0.22), (rear + 0.4, front - 0.8, half * 0.93, high - 0.08)
+    builder.add(block(*pane), GLASS)
+    builder.keypoint_pair("cabin_rear", (rear, half * 0.88, high))
 
 
-def _cabin(builder: ShapeBuilder, rng, length: float, half: float, depth: float, fishing: bool) -> None:
-    """A wheelhouse with a windscreen; fishing boats carry a mast and a net drum, motor boats an outboard."""
-    paint, height = WHITE if rng.random() < 0.6 else random_paint(rng), rng.uniform(0.9, 1.5)
-    front = rng.uniform(0.05, 0.25) * length
-    rear, side = front - rng.uniform(0.22, 0.4) * length, half * rng.uniform(0.55, 0.72)
-    low, high = depth - 0.1, depth + height
-    middle = depth + height * 0.45
-    lean = rng.uniform(-0.15, 0.6)
-    builder.add(block((rear, front, side, low), (rear, front, side, middle)), paint, True)
-    builder.add(block((rear, front, side * 0.97, middle), (rear, front - lean, side * 0.93, high)), GLASS)
-    roof = (rear - 0.15, front - lean + 0.15, side, high)
-    builder.add(block(roof, (roof[0], roof[1], side, high + 0.1)), paint)
-    for share in (0.0, 0.5, 1.0):
-        foot = (rear + share * (front - rear), side * 0.98, middle)
-        builder.add_both(
-            tube([foot, (foot[0] - lean * share, side * 0.95, high)], [[0.05, 0.05]] * 2, (1, 0, 0)), paint
-        )
-    builder.keypoint_pair("roof_front", (roof[1], side, high + 0.1))
-    builder.keypoint_pair("roof_rear", (roof[0], side, high + 0.1))
-    stern = -length / 2
-    if fishing:
-        mast = (rear + 0.3, 0, high + rng.uniform(0.9, 1.8))
-        builder.add(tube([(rear + 0.3, 0, high), mast], [[0.07, 0.07], [0.04, 0.04]], segments=8), DARK)
-        builder.add(tube([(rear + 0.3, 0, high + 0.2), (stern + 0.4, 0, high + 0.5)], [[0.05, 0.05]] * 2), DARK)
-        drum = [(stern + 0.9, y * half * 0.45, depth + 0.35) for y in (-1, 1)]
-        builder.add(tube(drum, [[0.3, 0.3]] * 2, (1, 0, 0)), random_coat(rng, TIMBER))
-        builder.keypoint("mast_top", mast)
-    else:
-        builder.add(box((stern - 0.2, 0, depth * 0.95), (0.4, 0.36, 0.6)), DARK)
-        builder.add(box((stern - 0.2, 0, depth * 0.3), (0.15, 0.1, depth)), DARK)
-
-
-def _sails(builder: ShapeBuilder, rng, length: float, half: float, depth: float, two: bool = False) -> None:
-    """A mast with a mainsail behind it and a jib before it, perhaps a second, lower one, and a low cabin."""
-    mast, height = rng.uniform(0.02, 0.22) * length, rng.uniform(0.8, 1.45) * length
-    if two:
-        back, lower = rng.uniform(-0.36, -0.22) * length, depth + height * rng.uniform(0.55, 0.95)
-        builder.add(tube([(back, 0, depth - 0.1), (back, 0, lower)], [[0.07, 0.07], [0.04, 0.04]], segments=8), DARK)
-        mizzen, rear = WHITE if rng.random() < 0.7 else random_paint(rng), back - rng.uniform(0.15, 0.25) * length
-        builder.add(plate([(back - 0.06, depth + 0.6), (back - 0.06, lower * 0.97), (rear, depth + 0.6)], 0.03), mizzen)
-    top, low = depth + height, depth + rng.uniform(0.5, 0.9)
-    builder.add(tube([(mast, 0, depth - 0.1), (mast, 0, top)], [[0.08, 0.08], [0.04, 0.04]], segments=8), DARK)
-    sail = WHITE if rng.random() < 0.7 else random_paint(rng)
-    end = mast - rng.uniform(0.25, 0.35 if two else 0.48) * length
-    builder.add(tube([(mast, 0, low - 0.05), (end, 0, low - 0.05)], [[0.05, 0.05]] * 2, segments=8), DARK)
-    builder.add(plate([(mast - 0.06, low), (mast - 0.06, top * 0.97), (end, low)], 0.03), sail, True)
-    bow = 0.48 * length
-    jib = WHITE if rng.random() < 0.6 else random_paint(rng)
-    builder.add(plate([(bow, depth + 0.3), (mast + 0.15, depth + 0.6), (mast + 0.1, top * 0.85)], 0.03), jib)
-    cabin, side = (-0.2 * length, mast + 0.08 * length), half * 0.55
-    builder.add(block((*cabin, side, depth), (cabin[0], cabin[1] - 0.3, side * 0.9, depth + 0.4)), WHITE)
-    builder.keypoint("mast_top", (mast, 0, top))
-    builder.keypoint("boom_end", (end, 0, low - 0.05))
-    builder.keypoint_pair("cabin_rear", (cabin[0], side * 0.9, depth + 0.4))
-
-
-def _oars(builder: ShapeBuilder, rng, length: float, half: float, depth: float) -> None:
-    """Benches across the boat, an oar on each side, and often a lifebuoy at the stern."""
+def _benches(builder: ShapeBuilder, rng, hull: Hull) -> None:
+    """Benches across the boat, often a pair of oars, sometimes an outboard or a lifebuoy."""
     wood = random_coat(rng, TIMBER)
-    for x in np.array([-0.25, 0.0, 0.2]) * length:
-        builder.add(box((x, 0, depth + 0.12), (0.35, half * 1.6, 0.08)), wood)
-    sweep, reach = rng.uniform(-0.5, 0.3) * half, rng.uniform(1.3, 1.9) * half
-    blade = np.array([sweep, half + reach, depth * 0.15])
-    grip = np.array([0.1, half * 0.25, depth + 0.45])
-    builder.add_both(tube([grip, blade], [[0.05, 0.05]] * 2, segments=8), wood)
-    builder.add_both(tube([blade * 0.8 + grip * 0.2, blade], [[0.16, 0.04]] * 2, (1, 0, 0), 8), random_paint(rng))
-    builder.keypoint_pair("oar_blade", blade)
-    if rng.random() < 0.6:
-        builder.add(ring((-0.5 * length - 0.08, 0, depth * 0.7), 0.3, 0.09, (1, 0, 0)), np.array([0.9, 0.35, 0.1]))
+    for x in np.linspace(-3.2, 2.6, rng.integers(2, 5)):
+        level = hull.deck(x) - 0.35
+        builder.add(box((x, 0, level), (rng.uniform(0.4, 0.8), hull.width(x) * 1.75, 0.12)), wood)
+    if rng.random() < 0.55:
+        _oar(builder, rng.uniform(-0.8, 0.8), hull, rng.uniform(-1.2, 0.8), rng.uniform(1.5, 3.2), wood)
+    if rng.random() < 0.2:
+        builder.add(box((hull.x[0] - 0.1, 0, hull.rim[0] + 0.3), (0.6, 0.5, 0.9)), np.full(3, 0.15))
+    if rng.random() < 0.15:
+        builder.add(ring((hull.x[0] - 0.15, 0, hull.rim[0] * 0.7), 0.4, 0.13, (1, 0, 0)), np.array([0.9, 0.35, 0.1]))
+
+
+def _oar(
+    builder: ShapeBuilder, x: float, hull: Hull, sweep: float, reach: float, wood, name: str = "oar_blade"
+) -> None:
+    """An oar on each side, from over the rim into the water."""
+    half, deck = hull.width(x), hull.deck(x)
+    grip, blade = np.array([x, half * 0.4, deck + 0.35]), np.array([x + sweep, half + reach, 0.1])
+    builder.add_both(tube([grip, blade], [[0.06, 0.06]] * 2, (1, 0, 0), 6), wood)
+    builder.add_both(tube([blade * 0.75 + grip * 0.25, blade], [[0.2, 0.05]] * 2, (1, 0, 0), 6), wood)
+    if name:
+        builder.keypoint_pair(name, blade)
+
+
+def _longship(builder: ShapeBuilder, rng, hull: Hull, paint) -> None:
+    """Stems that curl at both ends, the front one perhaps with a head; shields, oars, and mostly one square sail."""
+    for end, sign in ((-1, 1), (0, -1)):
+        foot, tall = np.array([hull.x[end], 0, hull.rim[end] - 0.2]), rng.uniform(0.5, 2.0)
+        outline = np.array([[0, 0, 0], [0.25, 0, 0.6 * tall], [0.1, 0, tall], [0.5, 0, 1.1 * tall]])
+        points = foot + outline * [sign, 1, 1]
+        builder.add(tube(curve(points, 7), np.linspace(0.16, 0.1, 7)[:, None] * np.ones(2), segments=8), paint)
+        snout = points[-1] + np.array([[-0.2, 0, 0], [0.25, 0, -0.1]]) * [sign, 1, 1]
+        builder.add(tube(snout, [[0.16, 0.2], [0.06, 0.08]]), paint)
+    wood, side = random_coat(rng, TIMBER), rng.uniform(1.0, 2.4)
+    for number, x in enumerate(np.linspace(-2.8, 2.4, rng.integers(4, 9))):
+        if rng.random() < 0.75:
+            _oar(builder, x, hull, -0.5, side, wood, "oar_blade" if number == 1 else "")
+        shield = np.array([x + 0.3, hull.width(x + 0.3), hull.deck(x + 0.3) - 0.1])
+        builder.add_both(tube([shield, shield + [0, 0.1, 0]], [[0.26] * 2] * 2, (1, 0, 0), 10), random_paint(rng))
+    if rng.random() < 0.8:
+        square_rig(builder, rng, hull, 1)
+    else:
+        pole(builder, (0, 0, 0.3), (0, 0, 5), 0.12, wood)
+        builder.keypoint("mast_top", (0, 0, 5))

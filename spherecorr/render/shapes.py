@@ -146,7 +146,7 @@ def blade(leading, chords, thickness, backwards=(-1.0, 0.0, 0.0), smooth: bool =
     out = unit(np.diff(leading, axis=0, prepend=leading[:1]) + np.diff(leading, axis=0, append=leading[-1:]))
     below = unit(cross(np.broadcast_to(backwards, out.shape), out)) * (thickness / 2)[:, None]
     third, trailing = leading + backwards * chords[:, None] * 0.33, leading + backwards * chords[:, None]
-    return loft(np.stack([leading, third - below, trailing, third + below], axis=1), smooth)
+    return loft(np.stack([leading, third + below, trailing, third - below], axis=1), smooth)
 
 
 def curve(points, count: int) -> np.ndarray:
