@@ -17,7 +17,7 @@ from spherecorr.render.shapes import ShapeBuilder, blade, block, box, corner_nor
 
 SIZE = 96
 NO_PATTERN = Pattern(np.zeros(3), np.zeros((1, 3)), np.zeros(1), 2.0)
-MOVING = ("bicycle", "bird", "cat", "cow", "dog", "horse", "sheep")  # pedals go round, heads turn, legs swing
+MOVING = ("bicycle", "bird", "boat", "cat", "cow", "dog", "horse", "sheep")  # pedals, heads, sails and legs swing
 
 
 def look(azimuth: float, elevation: float = 0.0, size: int = SIZE, roll: float = 0.0) -> Camera:

@@ -83,7 +83,7 @@ def _benches(builder: ShapeBuilder, rng, hull: Hull) -> None:
         level = hull.deck(x) - 0.35
         builder.add(box((x, 0, level), (rng.uniform(0.4, 0.8), hull.width(x) * 1.75, 0.12)), wood)
     if rng.random() < 0.55:
-        _oar(builder, rng.uniform(-0.8, 0.8), hull, rng.uniform(-1.2, 0.8), rng.uniform(1.5, 3.2), wood)
+        _oar(builder, rng.uniform(-0.8, 0.8), hull, rng.uniform(-1.2, 0.8), rng.uniform(0.9, 2.0), wood)
     if rng.random() < 0.2:
         builder.add(box((hull.x[0] - 0.1, 0, hull.rim[0] + 0.3), (0.6, 0.5, 0.9)), np.full(3, 0.15))
     if rng.random() < 0.15:
@@ -111,7 +111,7 @@ def _longship(builder: ShapeBuilder, rng, hull: Hull, paint) -> None:
         builder.add(tube(curve(points, 7), np.linspace(0.16, 0.1, 7)[:, None] * np.ones(2), segments=8), paint)
         snout = points[-1] + np.array([[-0.2, 0, 0], [0.25, 0, -0.1]]) * [sign, 1, 1]
         builder.add(tube(snout, [[0.16, 0.2], [0.06, 0.08]]), paint)
-    wood, side = random_coat(rng, TIMBER), rng.uniform(1.0, 2.4)
+    wood, side = random_coat(rng, TIMBER), rng.uniform(0.6, 1.4)
     for number, x in enumerate(np.linspace(-2.8, 2.4, rng.integers(4, 9))):
         if rng.random() < 0.75:
             _oar(builder, x, hull, -0.5, side, wood, "oar_blade" if number == 1 else "")

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from spherecorr.errors import SpherecorrError
+from spherecorr.render.aeroplanes import aeroplane
 from spherecorr.render.animals import cat, cow, dog, horse, sheep
 from spherecorr.render.birds import bird
 from spherecorr.render.boats import boat
@@ -16,7 +17,7 @@ from spherecorr.render.furniture import chair
 from spherecorr.render.shapes import Shape
 from spherecorr.render.trains import train
 from spherecorr.render.two_wheelers import bicycle, motorbike
-from spherecorr.render.vehicles import aeroplane, bus, car
+from spherecorr.render.vehicles import bus, car
 
 CATEGORIES = {
     "aeroplane": aeroplane, "bicycle": bicycle, "bird": bird, "boat": boat, "bus": bus, "car": car, "cat": cat,

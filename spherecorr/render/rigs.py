@@ -50,7 +50,8 @@ def fore_and_aft(builder: ShapeBuilder, rng, hull: Hull, places) -> None:
         places: x of the masts, from the front to the rear.
     """
     spar, sail = random_coat(rng, SPAR), _canvas(rng)
-    swing = rng.choice([-1, 1]) * np.radians(rng.choice([rng.uniform(0, 8), rng.uniform(8, 55)]))
+    most = np.arcsin(min(hull.half.max() / 4.0, 1.0))  # so that booms stay over the hull, and its sides the outermost
+    swing = rng.choice([-1, 1]) * most * rng.choice([rng.uniform(0, 0.2), rng.uniform(0.2, 1.0)])
     height, gaff, furled = rng.uniform(8, 14), rng.random() < 0.25, rng.random() < 0.15
     bow = np.array([hull.x[-1] + rng.choice([0.0, rng.uniform(0.3, 1.6)]), 0, hull.rim[-1] + 0.1])
     if bow[0] > hull.x[-1] + 0.2:
@@ -69,7 +70,7 @@ def fore_and_aft(builder: ShapeBuilder, rng, hull: Hull, places) -> None:
         if not furled:
             peak = np.array([x, 0, deck + (top - deck) * (0.72 if gaff else 0.96)])
             head = peak + (aft * boom * 0.6 + [0, 0, (top - deck) * 0.2] if gaff else aft * 0.15)
-            builder.add(cloth(start + aft * 0.1, end, head, peak + aft * 0.1, lee * boom * 0.12), sail, True)
+            builder.add(cloth(start + aft * 0.1, end, head, peak + aft * 0.1, lee * boom * 0.08), sail, True)
         else:
             builder.add(tube([start + [0, 0, 0.15], end + [0, 0, 0.15]], [[0.16, 0.2]] * 2), sail)
         if number == 0:
@@ -81,7 +82,7 @@ def fore_and_aft(builder: ShapeBuilder, rng, hull: Hull, places) -> None:
                 clew = np.array([x + rng.uniform(-1.2, 0.6), lee[1] * 0.8, deck + rng.uniform(0.4, 0.9)])
                 jib = sail if rng.random() < 0.7 else random_paint(rng)
                 start = bow + [0, 0, 0.15]
-                builder.add(cloth(start, clew, head, head + [0.05, 0, 0], lee * rng.uniform(0.3, 0.8)), jib)
+                builder.add(cloth(start, clew, head, head + [0.05, 0, 0], lee * rng.uniform(0.2, 0.5)), jib)
         pole(builder, (hull.x[0] + 0.1, 0, hull.rim[0]), (x, 0, top), 0.02, DARK)
 
 

@@ -1,4 +1,4 @@
-"""Procedural cars, buses and aeroplanes: each call gives another one, with its keypoints.
+"""Procedural cars and buses: each call gives another one, with its keypoints.
 
 Lengths are in metres for readability; `ShapeBuilder.build` scales every object to the unit sphere.
 """
@@ -130,72 +130,4 @@ def bus(rng: np.random.Generator) -> Shape:
     builder.keypoint_pair("bumper_front", (front, half * 0.95, floor + 0.03))
     builder.keypoint_pair("bumper_rear", (rear, half * 0.95, floor + 0.03))
     builder.keypoint("windscreen_bottom", (front, 0, belt - 0.02))
-    return builder.build()
-
-
-def aeroplane(rng: np.random.Generator) -> Shape:
-    """Airliners with jets, light planes with a propeller, fighters with swept wings."""
-    length, radius = rng.uniform(9, 16), rng.uniform(0.55, 1.05)
-    front, rear = length / 2, -length / 2
-    paint, trim = random_paint(rng) * 0.4 + 0.55, random_paint(rng)
-    builder = ShapeBuilder("aeroplane", random_pattern(rng, trim, 0.25, 0.8))
-    x = np.array([1.0, 0.985, 0.94, 0.85, 0.6, 0.2, 0.0]) * length + rear
-    profile = np.array([0.04, 0.3, 0.6, 0.9, 1.0, 0.7, 0.22]) * radius
-    z = np.array([-0.25, -0.2, -0.1, 0, 0, 0.25, 0.55]) * radius
-    builder.add(tube(np.stack([x, 0 * x, z], 1), np.stack([profile, profile], 1), segments=18), paint, True)
-    builder.add(
-        ellipsoid((front - 0.13 * length, 0, radius * 0.45), (length * 0.05, radius * 0.62, radius * 0.5)), GLASS
-    )
-
-    span, chord = rng.uniform(0.36, 0.55) * length, rng.uniform(0.09, 0.15) * length
-    sweep, lift = rng.uniform(-0.02, 0.5) * span, rng.uniform(-0.02, 0.14) * span
-    root_x, root_z = rng.uniform(0.0, 0.12) * length, rng.choice([-0.55, -0.3, 0.75]) * radius
-    tip_chord = chord * rng.uniform(0.3, 0.8)
-    root, tip = np.array([root_x, radius * 0.4, root_z]), np.array([root_x - sweep, span, root_z + lift])
-    middle = root * 0.5 + tip * 0.5
-    sections = np.array([[chord, 0.14], [(chord + tip_chord) / 2, 0.1], [tip_chord, 0.05]])
-    builder.add_both(tube([root, middle, tip], sections, side=(1, 0, 0), segments=10), paint)
-    marked = tube(
-        [middle * 0.15 + tip * 0.85, tip + [0, 0.02, 0]], sections[1:] * [[0.8, 0.65], [1, 1.1]], (1, 0, 0), 10
-    )
-    builder.add_both(marked, trim)
-    builder.keypoint_pair("wing_tip", tip + [0, 0.02, 0])
-    builder.keypoint_pair("wing_root_front", root + [chord, radius * 0.5, 0])
-    builder.keypoint_pair("wing_root_rear", root + [-chord, radius * 0.5, 0])
-
-    height, back = rng.uniform(0.1, 0.19) * length, rear + 0.07 * length
-    fin = [(back, 0, radius * 0.4), (back - height * rng.uniform(0.2, 0.7), 0, radius * 0.4 + height)]
-    builder.add(tube(fin, [[0.07 * length, 0.09], [0.04 * length, 0.04]], side=(1, 0, 0), segments=8), trim)
-    builder.keypoint("fin_top", fin[1])
-    stabiliser_span, stabiliser_z = (
-        span * rng.uniform(0.3, 0.42),
-        rng.choice([radius * 0.4, radius * 0.4 + height * 0.9]),
-    )
-    ends = [(back, 0.02, stabiliser_z), (back - stabiliser_span * rng.uniform(0.1, 0.5), stabiliser_span, stabiliser_z)]
-    builder.add_both(tube(ends, [[0.055 * length, 0.07], [0.03 * length, 0.03]], side=(1, 0, 0), segments=8), paint)
-    builder.keypoint_pair("stabiliser_tip", ends[1])
-    builder.keypoint("nose", (front, 0, z[0]))
-    builder.keypoint("tail", (rear, 0, z[-1]))
-    builder.keypoint("cockpit", (front - 0.11 * length, 0, radius * 0.95))
-
-    if rng.random() < 0.65:  # a jet under each wing
-        out = root * 0.65 + tip * 0.35
-        size = radius * rng.uniform(0.3, 0.48)
-        jet = out + np.array([chord * 0.9, 0, -size * 1.0 - 0.1])
-        path = jet + np.array([[0.5, 0, 0], [0.35, 0, 0], [-0.6, 0, 0], [-1.1, 0, 0]]) * size * 1.6
-        builder.add_both(tube(path, np.array([0.85, 1, 0.9, 0.5])[:, None] * size * np.ones(2)), trim * 0.5 + 0.3)
-        mouth = path[0] + [0.02, 0, 0]
-        builder.add_both(tube([mouth, mouth + [0.03, 0, 0]], np.full((2, 2), size * 0.7)), DARK)
-        builder.keypoint_pair("engine", mouth + [0.03, 0, 0])
-    else:  # a propeller on the nose
-        for turn in (0.0, np.pi / 2):
-            turn += rng.uniform(0, np.pi / 2)
-            blade = np.array([0, np.cos(turn), np.sin(turn)]) * radius * 1.5
-            hub = np.array([front + 0.1, 0, z[0]])
-            builder.add(tube([hub - blade, hub + blade], [[0.03, 0.1]] * 2, side=(1, 0, 0), segments=6), DARK)
-    if rng.random() < 0.5:  # wheels down
-        for wx, wy in ((front - 0.2 * length, 0.0), (root_x - chord * 0.5, radius * 0.9)):
-            bottom = -radius * rng.uniform(1.35, 1.7)
-            builder.add_both(tube([(wx, wy, -radius * 0.5), (wx, wy, bottom)], [[0.06, 0.06]] * 2), DARK)
-            builder.add_both(ellipsoid((wx, wy, bottom), (0.26, 0.12, 0.26)), RUBBER)
     return builder.build()
