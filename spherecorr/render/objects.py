@@ -25,12 +25,12 @@ CATEGORIES = {
 }  # fmt: skip
 
 
-DEFORMED, POSED = 0.5, 0.5
+DEFORMED, POSED = 0.5, 0.25
 ANIMALS = ("cat", "cow", "dog", "horse", "sheep")
 
 
 def make_shape(category: str, rng: np.random.Generator) -> Shape:
-    """A random object of a category; every second is deformed, every second animal has a pose.
+    """A random object of a category; every second is deformed, every fourth animal is bent as well.
 
     Raises:
         SpherecorrError: no such category.
