@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spherecorr.render.colours import Colour
-from spherecorr.render.shapes import Part, ShapeBuilder, loft, tube
+from spherecorr.render.shapes import ShapeBuilder, loft, tube
 
 Range = tuple[float, float]
 SECTIONS = {  # half widths and heights from the rim to the keel, as shares
@@ -105,8 +105,8 @@ def add_hull(builder: ShapeBuilder, rng, plan: HullPlan, paint: Colour, low: Col
         builder.add(body, paint, True)
     else:
         wet = np.append(np.tile(across[:, 1] <= rng.choice([0.3, 0.6]), len(x)), [False, False])[body.faces].all(axis=1)
-        builder.add(Part(body.vertices, body.faces[~wet], smooth=False), paint, True)
-        builder.add(Part(body.vertices, body.faces[wet], smooth=False), low)
+        builder.add(body.only(~wet), paint, True)
+        builder.add(body.only(wet), low)
     if not plan.open:
         top = np.stack([x_rim, 0.97 * beam, rim + 0.01], axis=1)
         lid = np.stack([top, top * [1, -1, 1], top * [1, -1, 1] - [0, 0, 0.02], top - [0, 0, 0.02]], 1)

@@ -61,7 +61,12 @@ class Part:
             offset: of the plane along `normal`.
         """
         before = self.vertices[self.faces].mean(axis=1) @ np.asarray(normal, dtype=float) > offset
-        return tuple(Part(self.vertices, self.faces[chosen], self.smooth) for chosen in (before, ~before))
+        return self.only(before), self.only(~before)
+
+    def only(self, chosen: np.ndarray) -> Part:
+        """The part's faces where `chosen` `[F]` is true, with their vertices."""
+        used, faces = np.unique(self.faces[chosen], return_inverse=True)
+        return Part(self.vertices[used], faces.reshape(-1, 3), self.smooth)
 
 
 def tube(path, radii, side=(0.0, 1.0, 0.0), segments: int = 14, smooth: bool = True) -> Part:
