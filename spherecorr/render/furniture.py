@@ -173,11 +173,12 @@ def _back(builder: ShapeBuilder, rng, foot: np.ndarray, top: np.ndarray, frame, 
             builder.add(tube(stem, [[0.035, 0.014]] * 3), frame)
         corner = sections[-1][4] * 0.5 + sections[-1][5] * 0.5
         builder.keypoint_pair("back_top", corner)
-        builder.keypoint("back_top_middle", builder.top(float(sections[-1][[2, 7], 0].mean()), 0.0))
+        builder.keypoint("back_top_middle", sections[-1][[2, 7]].mean(axis=0))
         return
     thick = rng.uniform(0.012, 0.03)
     builder.add_both(tube([foot, top], [[thick] * 2] * 2, (1, 0, 0), 8), frame)
-    across(0.96, rng.uniform(0.02, 0.06) * height + 0.012, 0.016, frame, rng.uniform(0, 0.04))
+    bow = rng.uniform(0, 0.04)
+    across(0.96, rng.uniform(0.02, 0.06) * height + 0.012, 0.016, frame, bow)
     if kind == "panel":
         low = rng.uniform(0.15, 0.5)
         across((low + 1) / 2, height * (1 - low) * 0.48, rng.uniform(0.015, 0.04), cover)
@@ -197,7 +198,8 @@ def _back(builder: ShapeBuilder, rng, foot: np.ndarray, top: np.ndarray, frame, 
         if kind == "grid":
             across(0.65, 0.012, 0.01, frame)
     builder.keypoint_pair("back_top", top)
-    builder.keypoint("back_top_middle", builder.top(float(top[0] - 0.01), 0.0))
+    rail = (foot + (top - foot) * 0.96) * [1, 0, 1]
+    builder.keypoint("back_top_middle", builder.outermost(rail - [bow, 0, 0], (0, 0, 1)))
 
 
 def _legs(builder: ShapeBuilder, rng, deep: float, half: float, rear_half: float, height: float, frame, kind) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from spherecorr.render.colours import DARK, GLASS, RUBBER, random_paint, random_pattern
-from spherecorr.render.shapes import Shape, ShapeBuilder, box, ellipsoid, loft, plate, ring, tube
+from spherecorr.render.shapes import Shape, ShapeBuilder, block, box, ellipsoid, loft, plate, ring, tube
 
 CHROME = np.array([0.7, 0.7, 0.73])
 LAMP = np.array([0.97, 0.95, 0.8])
@@ -28,9 +28,12 @@ def _bars(builder: ShapeBuilder, path, radius: float, colour: np.ndarray) -> Non
 
 
 def bicycle(rng: np.random.Generator) -> Shape:
-    """City, touring, mountain and racing bicycles: frame, bars, tyres and fittings vary."""
-    wheel, tyre = rng.uniform(0.28, 0.36), rng.uniform(0.02, 0.04)
-    base, size = rng.uniform(0.95, 1.12), rng.uniform(0.42, 0.62)
+    """City, touring, mountain, racing, folding and BMX bicycles: frame, bars, tyres, fittings and luggage vary."""
+    wheel, tyre = rng.uniform(0.28, 0.36), rng.choice([rng.uniform(0.013, 0.02), rng.uniform(0.02, 0.045)])
+    base, size = rng.uniform(0.95, 1.15), rng.uniform(0.42, 0.62)
+    small = rng.random() < 0.15
+    if small:  # folding bicycles and BMX
+        wheel, base, size = rng.uniform(0.17, 0.24), rng.uniform(0.85, 1.0), rng.uniform(0.25, 0.4)
     paint, thick = random_paint(rng), rng.uniform(0.02, 0.032)
     builder = ShapeBuilder("bicycle", random_pattern(rng, random_paint(rng), 0.0, 1.0))
     radius = wheel + tyre
@@ -65,7 +68,7 @@ def bicycle(rng: np.random.Generator) -> Shape:
     )
     builder.keypoint("head_top", head + [0, 0, 0.02])
 
-    saddle = seat + np.array([-lean, 0, 1.0]) * rng.uniform(0.08, 0.2)
+    saddle = seat + np.array([-lean, 0, 1.0]) * (rng.uniform(0.05, 0.4) if small else rng.uniform(0.08, 0.25))
     _bar(builder, [seat, saddle], thick * 0.8, CHROME)
     width = rng.uniform(0.07, 0.11)
     outline = np.array([[-0.13, 0.7], [-0.1, 1.0], [0.0, 0.6], [0.14, 0.2]])
@@ -97,6 +100,12 @@ def bicycle(rng: np.random.Generator) -> Shape:
     if rng.random() < 0.35:  # a rack over the rear wheel
         builder.add(box((rear[0], 0, 2 * radius + 0.08), (0.34, 0.12, 0.015)), DARK)
         _bars(builder, [rear + [0, 0.06, 0], rear + [-0.05, 0.06, radius + 0.08]], 0.008, DARK)
+        if rng.random() < 0.5:  # bags beside the wheel
+            builder.add_both(box(rear + [-0.03, 0.13, radius * 0.75], (0.3, 0.12, 0.3)), random_paint(rng))
+    if rng.random() < 0.2:  # a basket before the bars
+        low, high = head[2] - 0.08, head[2] + rng.uniform(0.1, 0.18)
+        ends = head[0] + 0.1, head[0] + 0.38
+        builder.add(block((*ends, 0.12, low), (ends[0], ends[1] + 0.05, 0.17, high)), CHROME * rng.uniform(0.2, 0.9))
     return builder.build()
 
 
@@ -132,10 +141,22 @@ def _bicycle_bar(builder: ShapeBuilder, rng, stem: np.ndarray, head: np.ndarray,
     builder.keypoint_pair("grip", path[-1])
 
 
+MOTORBIKES = {"roadster": 0.27, "cruiser": 0.22, "racer": 0.2, "tourer": 0.12, "trail": 0.09, "scooter": 0.1}
+
+
 def motorbike(rng: np.random.Generator) -> Shape:
-    """Roadsters, cruisers, racers and scooters: tank, seat, engine, bars and fairing vary."""
-    wheel, tyre = rng.uniform(0.2, 0.27), rng.uniform(0.06, 0.09)
-    radius, base = wheel + tyre, rng.uniform(1.25, 1.6)
+    """Roadsters, cruisers, racers, tourers with luggage, trail bikes and scooters."""
+    return motorbike_of(str(rng.choice(list(MOTORBIKES), p=list(MOTORBIKES.values()))), rng)
+
+
+def motorbike_of(kind: str, rng: np.random.Generator) -> Shape:
+    """A motorbike of one of `MOTORBIKES`."""
+    wheel, tyre = {
+        "cruiser": (rng.uniform(0.2, 0.26), rng.uniform(0.07, 0.1)), "trail": (rng.uniform(0.25, 0.3), 0.05),
+        "scooter": (rng.uniform(0.12, 0.16), rng.uniform(0.05, 0.07)),
+    }.get(kind, (rng.uniform(0.2, 0.27), rng.uniform(0.06, 0.09)))  # fmt: skip
+    radius = wheel + tyre
+    base = {"cruiser": rng.uniform(1.5, 1.8), "scooter": rng.uniform(1.15, 1.35)}.get(kind, rng.uniform(1.25, 1.55))
     paint, trim = random_paint(rng), DARK if rng.random() < 0.5 else random_paint(rng)
     builder = ShapeBuilder("motorbike", random_pattern(rng, random_paint(rng), 0.25, 2.0))
     rear, front = np.array([-base / 2, 0, radius]), np.array([base / 2, 0, radius])
@@ -149,14 +170,30 @@ def motorbike(rng: np.random.Generator) -> Shape:
     builder.keypoint("front_tyre", front + [radius, 0, 0])
     builder.keypoint("rear_tyre", rear - [radius, 0, 0])
 
-    seat_z, rake = radius + rng.uniform(0.35, 0.5), rng.uniform(0.3, 0.6)
-    head_z = seat_z + rng.uniform(0.15, 0.3)
+    seat_z = {"scooter": rng.uniform(0.68, 0.78), "cruiser": radius + rng.uniform(0.28, 0.38)}.get(
+        kind, radius + rng.uniform(0.38, 0.55)
+    )
+    rake = {"cruiser": rng.uniform(0.55, 0.9), "racer": rng.uniform(0.3, 0.45)}.get(kind, rng.uniform(0.3, 0.6))
+    head_z = seat_z + (rng.uniform(0.25, 0.35) if kind == "scooter" else rng.uniform(0.15, 0.3))
     head = np.array([front[0] - rake * (head_z - radius), 0, head_z])
     _bars(builder, [front + [0, 0.11, 0], head + [0, 0.1, 0]], 0.03, CHROME)
     _bars(builder, [rear + [0, 0.1, 0], (-0.1, 0.1, radius + 0.05)], 0.035, DARK)
     _fenders(builder, front, rear, radius, tyre, paint)
 
+    if kind == "scooter":
+        _scooter(builder, rng, front, rear, radius, seat_z, head, paint)
+        _cockpit(builder, rng, head, paint, kind)
+        return builder.build()
+    if kind == "tourer" or rng.random() < 0.08:
+        cases = paint if rng.random() < 0.6 else DARK
+        builder.add_both(box(rear + [-0.12, 0.3, 0.25], (0.5, 0.22, 0.36)), cases)
+        if rng.random() < 0.6:
+            builder.add(box((rear[0] - 0.25, 0, seat_z + 0.32), (0.38, 0.42, 0.3)), cases)
     engine = np.array([rng.uniform(-0.05, 0.1), 0, radius + 0.02])
+    if kind == "racer":  # side panels down to the belly
+        outline = [(-0.25, radius - 0.1), (0.35, radius - 0.1), (head[0] + 0.1, head[2] - 0.05), (0.1, seat_z - 0.05)]
+        for y in (-0.19, 0.19):
+            builder.add(plate(outline, 0.06, y), paint, True)
     builder.add(box(engine, (0.5, 0.3, 0.32)), CHROME * rng.uniform(0.3, 0.9))
     for level in np.linspace(-0.1, 0.3, 5):  # cooling fins
         builder.add(box(engine + [0.08, 0, level], (0.32, 0.4 - 0.2 * abs(level), 0.03)), CHROME * 0.7)
@@ -189,8 +226,28 @@ def motorbike(rng: np.random.Generator) -> Shape:
     builder.keypoint("tail", tail - [0.05, 0, 0.08])
     builder.keypoint("seat_middle", builder.top(tank_rear - 0.2, 0.0))
     builder.keypoint_pair("seat_side", saddle[1] + [0, 0.16, 0])
-    _cockpit(builder, rng, head, paint)
+    _cockpit(builder, rng, head, paint, kind)
     return builder.build()
+
+
+def _scooter(builder: ShapeBuilder, rng, front, rear, radius: float, seat_z: float, head, paint) -> None:
+    """A leg shield, a floor to put the feet on, and a body under the seat that hides the engine."""
+    floor = radius + rng.uniform(0.0, 0.08)
+    shield = np.array([(front[0] - 0.36, 0, floor), (front[0] - 0.33, 0, floor + 0.25), head - [0.02, 0, 0.02]])
+    builder.add(tube(shield, [[0.2, 0.03], [0.24, 0.05], [0.15, 0.06]]), paint, True)
+    builder.add(box(((front[0] - 0.36) * 0.5 - 0.1, 0, floor), (front[0] - 0.1, 0.34, 0.06)), DARK)
+    middle = rear[0] + 0.15
+    body = np.array([[middle + 0.42, 0, floor + 0.1], [middle + 0.2, 0, seat_z - 0.22], [middle - 0.2, 0, seat_z - 0.2],
+                     [rear[0] - 0.28, 0, seat_z - 0.12]])  # fmt: skip
+    builder.add(tube(body, [[0.14, 0.12], [0.2, 0.19], [0.2, 0.17], [0.1, 0.08]]), paint, True)
+    seat = [(middle + 0.38, 0, seat_z - 0.04), (middle + 0.1, 0, seat_z), (rear[0] - 0.2, 0, seat_z + 0.02)]
+    builder.add(tube(seat, [[0.1, 0.05], [0.16, 0.07], [0.12, 0.05]]), DARK)
+    builder.add(box((rear[0] - 0.3, 0, seat_z - 0.13), (0.05, 0.16, 0.08)), RED)
+    builder.keypoint("tail", (rear[0] - 0.325, 0, seat_z - 0.13))
+    builder.keypoint("seat_middle", builder.top(middle + 0.1, 0.0))
+    builder.keypoint_pair("seat_side", (middle + 0.1, 0.16, seat_z))
+    if rng.random() < 0.4:
+        builder.add(box((rear[0] - 0.3, 0, seat_z + 0.22), (0.34, 0.36, 0.28)), random_paint(rng))
 
 
 def _fenders(builder: ShapeBuilder, front: np.ndarray, rear: np.ndarray, radius: float, tyre: float, paint) -> None:
@@ -200,9 +257,13 @@ def _fenders(builder: ShapeBuilder, front: np.ndarray, rear: np.ndarray, radius:
         builder.add(tube(arc, np.tile([tyre * 1.15, 0.012], (8, 1)), segments=8), paint, True)
 
 
-def _cockpit(builder: ShapeBuilder, rng, head: np.ndarray, paint: np.ndarray) -> None:
+def _cockpit(builder: ShapeBuilder, rng, head: np.ndarray, paint: np.ndarray, kind: str) -> None:
     """Handlebars, headlight, mirrors, and for racers a fairing with a screen."""
-    half, rise, back = rng.uniform(0.32, 0.45), rng.uniform(0.02, 0.3), rng.uniform(0.05, 0.3)
+    half, rise, back = rng.uniform(0.32, 0.45), rng.uniform(0.02, 0.2), rng.uniform(0.05, 0.3)
+    if kind == "cruiser":
+        rise = rng.uniform(0.12, 0.45)
+    elif kind == "racer":
+        rise = rng.uniform(-0.08, 0.04)
     top = head + np.array([0.0, 0, 0.06])
     path = [
         top,
@@ -215,7 +276,7 @@ def _cockpit(builder: ShapeBuilder, rng, head: np.ndarray, paint: np.ndarray) ->
     builder.keypoint_pair("grip", path[-1])
     lamp = head + np.array([0.16, 0, -0.04])
     size = rng.uniform(0.08, 0.12)
-    if rng.random() < 0.4:
+    if rng.random() < {"racer": 1.0, "tourer": 0.7, "roadster": 0.25}.get(kind, 0.0):
         nose = [head + [-0.05, 0, -0.1], head + [0.12, 0, -0.08], lamp + [0.06, 0, 0]]
         builder.add(tube(nose, [[0.2, 0.25], [0.19, 0.22], [0.11, 0.12]]), paint, True)
         screen = [(head[0] + 0.16, head[2] + 0.1), (head[0] - 0.02, head[2] + 0.36), (head[0] - 0.05, head[2] + 0.1)]
