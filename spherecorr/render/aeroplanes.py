@@ -1,4 +1,4 @@
-"""Procedural aeroplanes: airliners, business jets, propeller planes with low or high wings, biplanes, fighters, gliders.
+"""Procedural aeroplanes: airliners, business jets, propeller planes, biplanes, fighters and gliders.
 
 Lengths are in tenths of the fuselage; `ShapeBuilder.build` scales every object to the unit sphere.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spherecorr.render.colours import DARK, GLASS, RUBBER, Colour, random_paint, random_pattern
+from spherecorr.render.plane_engines import engines
 from spherecorr.render.shapes import Shape, ShapeBuilder, blade, box, ellipsoid, tube
 
 Range = tuple[float, float]
@@ -94,7 +95,7 @@ def aeroplane_of(kind: str, rng: np.random.Generator) -> Shape:
     if kind == "biplane":
         _upper_wings(builder, rng, root, chord, tip, radius, paint, trim)
     _tail(builder, rng, plan, radius, paint, trim)
-    _engines(builder, rng, plan, radius, root, chord, tip, trim)
+    engines(builder, rng, plan.engines, radius, root, chord, tip, trim)
     if rng.random() < plan.gear:
         _gear(builder, rng, radius, root, tail_wheel=plan.engines == "nose" and rng.random() < 0.5)
     return builder.build()
@@ -128,8 +129,10 @@ def _fuselage(builder: ShapeBuilder, rng, plan: PlanePlan, radius: float, paint:
         local = np.interp(at, x, share) * radius
         top = np.interp(at, x, z) + local * deep
         if plan.engines == "nose":  # a glazed cabin under or behind the wing
-            builder.add(tube([(at - 1.9, 0, top - 0.5 * radius), (at - 1.6, 0, top), (at - 0.7, 0, top), (at + 0.2, 0, top - 0.6 * radius)],
-                             np.array([[0.3, 0.3], [0.85, 0.5], [0.85, 0.5], [0.5, 0.2]]) * radius, segments=12, smooth=False), GLASS)  # fmt: skip
+            sink = np.array([0.5, 0, 0, 0.6]) * radius
+            deck = np.stack([at + np.array([-1.9, -1.6, -0.7, 0.2]), 0 * sink, top - sink], axis=1)
+            sizes = np.array([[0.3, 0.3], [0.85, 0.5], [0.85, 0.5], [0.5, 0.2]]) * radius
+            builder.add(tube(deck, sizes, segments=12, smooth=False), GLASS)
         else:
             builder.add(ellipsoid((at - 0.05, 0, top - 0.42 * local), (0.4, local * 0.9, local * 0.36)), GLASS)
             builder.add_both(box((at - 0.6, radius * 0.985, radius * 0.25), (0.25, 0.06, radius * 0.9)), paint * 0.7)
@@ -222,72 +225,6 @@ def _tail(builder: ShapeBuilder, rng, plan: PlanePlan, radius: float, paint: Col
 def _between(builder: ShapeBuilder, foot) -> np.ndarray:
     """The fuselage's top between two fins."""
     return builder.top(foot[0] - 0.4, 0.0)
-
-
-def _jet(builder: ShapeBuilder, at, size: float, long: float, colour: Colour) -> None:
-    """An engine on each side with a dark mouth and its keypoint; `at` is its middle."""
-    path = np.asarray(at) + np.array([[0.5, 0, 0], [0.42, 0, 0], [-0.1, 0, 0], [-0.5, 0, 0]]) * long
-    builder.add_both(tube(path, np.array([0.86, 1, 0.95, 0.55])[:, None] * size * np.ones(2)), colour)
-    mouth = path[0] + [0.01, 0, 0]
-    builder.add_both(tube([mouth, mouth + [0.02, 0, 0]], np.full((2, 2), size * 0.74)), DARK)
-    builder.add_both(tube([path[-1], path[-1] - [0.2, 0, 0]], [[size * 0.4] * 2, [size * 0.15] * 2]), DARK)
-    builder.keypoint_pair("engine", mouth + [0.02, 0, 0])
-
-
-def _propeller(rng, hub, reach: float, blades: int):
-    """Blades about x."""
-    start = rng.uniform(0, np.pi)
-    for turn in start + np.arange(blades) * 2 * np.pi / blades:
-        out = np.array([0, np.cos(turn), np.sin(turn)])
-        yield tube([hub, hub + out * reach * 0.6, hub + out * reach], [[0.07, 0.03], [0.13, 0.03], [0.07, 0.02]],
-                   (0.4, -out[2], out[1]), 6)  # fmt: skip
-
-
-def _engines(builder: ShapeBuilder, rng, plan: PlanePlan, radius: float, root, chord: float, tip, trim: Colour) -> None:
-    colour = trim if rng.random() < 0.35 else np.full(3, rng.uniform(0.45, 0.85))
-    if plan.engines == "wing":
-        size = radius * rng.uniform(0.38, 0.6)
-        for share in (0.33,) if rng.random() < 0.75 else (0.6, 0.3):
-            at = root + (tip - root) * share + [size * 0.6, 0, -size * 1.15]
-            _jet(builder, at, size * (1 if share < 0.5 else 0.9), size * rng.uniform(2.4, 3.4), colour)
-            builder.add_both(box(at + [-size * 0.8, 0, size], (size * 1.8, 0.08, size * 0.7)), colour)
-    elif plan.engines == "rear":
-        size = radius * rng.uniform(0.4, 0.58)
-        at = np.array([rng.uniform(-3.2, -2.2), radius * 0.75 + size, radius * rng.uniform(0.4, 0.7)])
-        _jet(builder, at, size, size * rng.uniform(3.0, 4.2), colour)
-        builder.add_both(box(at * [1, 0.75, 1], (size * 2, size * 1.5, 0.12)), colour)
-    elif plan.engines == "wing-propellers":
-        size = radius * rng.uniform(0.35, 0.5)
-        at = root + (tip - root) * rng.uniform(0.26, 0.36) + [0.2, 0, -0.05]
-        builder.add_both(tube(at + [[0.9, 0, 0], [0.7, 0, 0], [-0.4, 0, 0], [-1.6, 0, 0]],
-                              np.array([[0.5], [0.9], [1], [0.3]]) * size * np.ones(2)), colour)  # fmt: skip
-        hub = at + [0.95, 0, 0]
-        builder.add_both(ellipsoid(hub, (0.3, size * 0.45, size * 0.45)), DARK)
-        for part in _propeller(rng, hub, rng.uniform(0.8, 1.2), int(rng.integers(3, 5))):
-            builder.add_both(part, DARK)
-        builder.keypoint_pair("engine", hub + [0.3, 0, 0])
-    elif plan.engines == "nose":
-        hub = np.array([5.05, 0, builder.keypoints["nose"][2]])
-        builder.add(ellipsoid(hub, (0.4, radius * 0.32, radius * 0.32)), colour)
-        builder.keypoint("nose", hub + [0.4, 0, 0])
-        for part in _propeller(rng, hub + [0.1, 0, 0], radius * rng.uniform(1.5, 2.1), int(rng.integers(2, 5))):
-            builder.add(part, DARK)
-    elif plan.engines == "inside":
-        size = radius * rng.uniform(0.4, 0.6)
-        y = size * 1.02 if rng.random() < 0.5 else 0.0
-        nozzle = np.array([[-4.6, y, 0.2 * radius], [-5.1, y, 0.2 * radius], [-5.35, y, 0.2 * radius]])
-        builder.add_both(tube(nozzle, [[size] * 2, [size] * 2, [size * 0.8] * 2], smooth=False), DARK * 1.8)
-        intake = np.array([[rng.uniform(0.8, 2.0), radius * 1.0, -0.1 * radius], [-2.5, radius * 0.8, 0]])
-        builder.add_both(
-            tube(intake, [[radius * 0.35, radius * 0.6], [radius * 0.5, radius * 0.6]], segments=8, smooth=False),
-            colour,
-        )
-        mouth = intake[0] + [0.02, 0, 0]
-        builder.add_both(tube([mouth, mouth + [0.02, 0, 0]], [[radius * 0.28, radius * 0.5]] * 2, segments=8), DARK)
-        for share in (0.4, 0.7, 1.0)[: rng.integers(0, 4)]:  # stores under the wings, and at their tips
-            at = root + (tip - root) * share - [0.3, 0, 0.25 * (share < 1)]
-            store = at + np.array([[0.8, 0, 0], [0.5, 0, 0], [-0.9, 0, 0]])
-            builder.add_both(tube(store, [[0.02] * 2, [0.1] * 2, [0.1] * 2], segments=8), np.full(3, 0.75))
 
 
 def _gear(builder: ShapeBuilder, rng, radius: float, root, tail_wheel: bool) -> None:

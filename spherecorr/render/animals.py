@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from spherecorr.render.colours import random_coat, random_pattern
-from spherecorr.render.quadruped import Species, draw_build, draw_pose, quadruped
+from spherecorr.render.quadruped import quadruped
 from spherecorr.render.shapes import Shape
+from spherecorr.render.species import Species, draw_build, draw_pose
 
 BROWN, SAND, GREY, BLACK, WHITE = (
     (0.07, 0.6, 0.4),
@@ -28,14 +29,16 @@ COW = Species(
     tails=("hanging",), bushy=(0.25, 0.4), poses={"stand": 0.55, "walk": 0.2, "lie": 0.13, "graze": 0.12}, horns=0.6,
 )  # fmt: skip
 SHEEP = Species(
-    leg=(0.26, 0.42), girth=(0.28, 0.37), neck=(0.16, 0.28), neck_pitch=(10, 50), muzzle=(0.1, 0.17), head=(0.09, 0.115),
-    ear=(0.1, 0.16), ears={"level": 0.8, "floppy": 0.2}, tail=(0.1, 0.22), tail_pitch=(-85, -45), tails=("hanging",),
-    bushy=(0.6, 1.2), poses={"stand": 0.55, "walk": 0.2, "lie": 0.12, "graze": 0.13}, horns=0.2, neck_girth=(0.55, 0.85),
+    leg=(0.26, 0.42), girth=(0.28, 0.37), neck=(0.16, 0.28), neck_pitch=(10, 50), muzzle=(0.1, 0.17),
+    head=(0.09, 0.115), ear=(0.1, 0.16), ears={"level": 0.8, "floppy": 0.2}, tail=(0.1, 0.22), tail_pitch=(-85, -45),
+    tails=("hanging",), bushy=(0.6, 1.2), poses={"stand": 0.55, "walk": 0.2, "lie": 0.12, "graze": 0.13}, horns=0.2,
+    neck_girth=(0.55, 0.85),
 )  # fmt: skip
 CAT = Species(
     leg=(0.33, 0.5), girth=(0.14, 0.21), neck=(0.1, 0.2), neck_pitch=(15, 60), muzzle=(0.03, 0.07), head=(0.12, 0.16),
-    ear=(0.11, 0.16), ears={"erect": 1.0}, tail=(0.45, 0.8), tail_pitch=(-50, 80), tails=("straight", "sickle", "hanging"),
-    bushy=(0.4, 1.2), poses={"stand": 0.3, "walk": 0.25, "sit": 0.25, "lie": 0.2},
+    ear=(0.11, 0.16), ears={"erect": 1.0}, tail=(0.45, 0.8), tail_pitch=(-50, 80),
+    tails=("straight", "sickle", "hanging"), bushy=(0.4, 1.2),
+    poses={"stand": 0.3, "walk": 0.25, "sit": 0.25, "lie": 0.2},
 )  # fmt: skip
 DOG = Species(
     leg=(0.33, 0.6), girth=(0.17, 0.24), neck=(0.14, 0.28), neck_pitch=(25, 65), muzzle=(0.1, 0.2), head=(0.11, 0.15),

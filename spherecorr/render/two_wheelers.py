@@ -186,9 +186,9 @@ def motorbike_of(kind: str, rng: np.random.Generator) -> Shape:
         return builder.build()
     if kind == "tourer" or rng.random() < 0.08:
         cases = paint if rng.random() < 0.6 else DARK
-        builder.add_both(box(rear + [-0.12, 0.3, 0.25], (0.5, 0.22, 0.36)), cases)
+        builder.add_both(box(rear + [0.0, 0.25, 0.22], (0.5, 0.22, 0.36)), cases)
         if rng.random() < 0.6:
-            builder.add(box((rear[0] - 0.25, 0, seat_z + 0.32), (0.38, 0.42, 0.3)), cases)
+            builder.add(box((rear[0] - 0.08, 0, seat_z + 0.25), (0.36, 0.4, 0.3)), cases)
     engine = np.array([rng.uniform(-0.05, 0.1), 0, radius + 0.02])
     if kind == "racer":  # side panels down to the belly
         outline = [(-0.25, radius - 0.1), (0.35, radius - 0.1), (head[0] + 0.1, head[2] - 0.05), (0.1, seat_z - 0.05)]

@@ -125,7 +125,7 @@ def car_of(kind: str, rng: np.random.Generator) -> Shape:
         ),
         roof_paint,
     )
-    _fittings(builder, rng, plan, (rear, front, half, belt, roof), (cabin_rear, top_rear, top_front, inset), paint)
+    _fittings(builder, rng, plan, (rear, half, belt, roof), (cabin_rear, top_rear, top_front, inset), paint)
     for share in (0.0, rng.uniform(0.4, 0.6), 1.0):  # pillars
         low = cabin_rear + share * (cabin_front - cabin_rear)
         high = top_rear + share * (top_front - top_rear)
@@ -152,7 +152,7 @@ def car_of(kind: str, rng: np.random.Generator) -> Shape:
 
 def _fittings(builder: ShapeBuilder, rng, plan: CarPlan, sizes, cabin, paint: Colour) -> None:
     """What some cars carry: a bed, rails and a box on the roof, a spare wheel, a spoiler, a lamp bar, blind sides."""
-    rear, front, half, belt, roof = sizes
+    rear, half, belt, roof = sizes
     cabin_rear, top_rear, top_front, inset = cabin
     if plan.bed:
         builder.add(box(((rear + cabin_rear) / 2, 0, belt), (cabin_rear - rear - 0.3, half * 1.6, 0.04)), DARK)
