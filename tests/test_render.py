@@ -7,17 +7,18 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from spherecorr.data.records import mirrored_name
 from spherecorr.errors import SpherecorrError
+from spherecorr.render import aeroplanes, animals, birds, boats, furniture, trains, two_wheelers, vehicles
 from spherecorr.render.backgrounds import photo_background, procedural_background, studio_background
 from spherecorr.render.colours import Pattern
 from spherecorr.render.deform import pose_animal
-from spherecorr.render.objects import CATEGORIES, make_shape
+from spherecorr.render.objects import ANIMALS, CATEGORIES, keypoint_names, make_shape
 from spherecorr.render.rays import RayCaster
 from spherecorr.render.scene import KEYPOINT_TOLERANCE, Camera, random_camera, render
 from spherecorr.render.shapes import ShapeBuilder, blade, block, box, corner_normals, ellipsoid, loft, plate, ring, tube
 
 SIZE = 96
 NO_PATTERN = Pattern(np.zeros(3), np.zeros((1, 3)), np.zeros(1), 2.0)
-MOVING = ("bicycle", "bird", "boat", "cat", "cow", "dog", "horse", "sheep")  # pedals, heads, sails and legs swing
+MOVING = ("bicycle", "bird", "boat", "bus", "cat", "cow", "dog", "horse", "sheep")  # pedals, heads, sails, doors, legs
 
 
 def look(azimuth: float, elevation: float = 0.0, size: int = SIZE, roll: float = 0.0) -> Camera:
@@ -171,7 +172,7 @@ def test_left_is_left(category):
         mirrored = shape.keypoints[mirrored_name(name)]
         assert point[1] > mirrored[1]
         if category not in MOVING:
-            np.testing.assert_allclose(point * [1, -1, 1], mirrored, atol=1e-12)
+            np.testing.assert_allclose(point * [1, -1, 1], mirrored, atol=1e-5)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -285,14 +286,19 @@ def test_surface_points_lie_where_the_azimuth_says(category, azimuth):
     mask, surface = rendering.mask, rendering.surface
     assert rendering.camera.azimuth == azimuth and rendering.category == category
     assert np.abs(surface).max() <= 1 + 1e-5 and not surface[~mask].any()
-    # Every surface point is seen at its own pixel, as exactly as single precision tells on thin spokes.
     rows, columns = np.nonzero(mask)
-    pixels = rendering.camera.project((surface[mask] * half_extents(shape)).astype(float))
-    np.testing.assert_allclose(pixels, np.stack([columns, rows], 1) + 0.5, atol=0.03)
+    if category not in ANIMALS:  # whose surface points are those of the same animal standing still
+        # Every surface point is seen at its own pixel, as exactly as single precision tells on thin spokes.
+        pixels = rendering.camera.project((surface[mask] * half_extents(shape)).astype(float))
+        np.testing.assert_allclose(pixels, np.stack([columns, rows], 1) + 0.5, atol=0.03)
     # From the front the left side is on the image's right, from the left the front is on the image's left.
     right = rendering.camera.axes()[0]
-    assert np.corrcoef(columns, surface[mask] * half_extents(shape) @ right)[0, 1] > 0.9
-    assert (surface[mask] @ [np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth)), 0]).mean() > 0  # the near side
+    assert np.corrcoef(columns, surface[mask] * half_extents(shape) @ right)[0, 1] > (
+        0.6 if category in ANIMALS else 0.9
+    )
+    if category != "boat":  # sails to leeward, and the inside of open hulls, are seen from their far side
+        near = surface[mask] @ [np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth)), 0]
+        assert near.mean() > 0
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -310,7 +316,7 @@ def test_visible_keypoints_have_nothing_in_front_and_hidden_ones_do(category):
 def test_keypoints_carry_their_own_surface_point():
     """Nine in ten, within a pixel and 6 % of the radius; the rest lie on thin parts that rays pass by."""
     near = []
-    for category in CATEGORIES:
+    for category in set(CATEGORIES) - set(ANIMALS):
         shape, rendering = draw(category, 5, size=160)
         for name, pixel in rendering.keypoints.items():
             if pixel is None:
@@ -410,10 +416,79 @@ def test_an_animal_lies_when_its_legs_are_short():
     assert min(heights) < 0.65 * np.median(heights)
 
 
-def test_boats_and_birds_have_many_plans():
-    """Tall ships beside rowing boats, waders beside swimmers: their boxes differ, not their colours alone."""
-    for category in ("boat", "bird"):
-        shapes = [CATEGORIES[category](np.random.default_rng(seed)) for seed in range(60)]
-        sizes = np.stack([np.ptp(shape.vertices, axis=0) for shape in shapes])
-        slender = np.log(sizes[:, 2] / sizes[:, 0])
-        assert np.percentile(slender, 90) - np.percentile(slender, 10) > np.log(3)
+PLANS = {
+    "aeroplane": (aeroplanes.PLANS, aeroplanes.aeroplane_of),
+    "bird": (birds.PLANS, birds.bird_of),
+    "boat": (boats.HULLS, boats.boat_of),
+    "bus": (vehicles.BUSES, vehicles.bus_of),
+    "car": (vehicles.CARS, vehicles.car_of),
+    "chair": (furniture.PLANS, furniture.chair_of),
+    "dog": (animals.BREEDS, animals.dog_of),
+    "motorbike": (two_wheelers.MOTORBIKES, two_wheelers.motorbike_of),
+    "train": (trains.KINDS, trains.train_of),
+}
+KINDS = [(category, kind) for category, (plans, _) in PLANS.items() for kind in plans]
+
+
+@pytest.mark.parametrize(("category", "kind"), KINDS)
+def test_every_kind_is_sound_and_sided(category, kind):
+    """Its keypoints are the category's, lie on it, and left ones lie to the left of right ones."""
+    for seed in range(4):
+        shape = PLANS[category][1](kind, np.random.default_rng(seed))
+        assert shape.category == category and set(shape.keypoints) <= set(keypoint_names(category))
+        mesh = trimesh.Trimesh(shape.vertices, shape.faces, process=False)
+        _, distance, _ = trimesh.proximity.closest_point_naive(mesh, np.array(list(shape.keypoints.values())))
+        assert distance.max() < 0.8 * KEYPOINT_TOLERANCE
+        for name, point in shape.keypoints.items():
+            if name.startswith("left_"):
+                assert point[1] > shape.keypoints[mirrored_name(name)][1]
+
+
+@pytest.mark.parametrize("category", PLANS)
+def test_every_kind_is_drawn(category, monkeypatch):
+    """The generator of a category deals out all of its plans, none more often than every third time or so."""
+    plans, _ = PLANS[category]
+    module = {"aeroplane": aeroplanes, "bird": birds, "boat": boats, "bus": vehicles, "car": vehicles,
+              "chair": furniture, "dog": animals, "motorbike": two_wheelers, "train": trains}[category]  # fmt: skip
+    drawn = []
+    monkeypatch.setattr(module, f"{category}_of", lambda kind, rng: drawn.append(kind))
+    for seed in range(600):
+        CATEGORIES[category](np.random.default_rng(seed))
+    assert set(drawn) == set(plans)
+    assert max(drawn.count(kind) for kind in plans) < 0.45 * len(drawn)
+
+
+def outline(shape) -> np.ndarray:
+    """The silhouette from the left front as bool `[48, 48]`, at one scale for all objects."""
+    camera = look(60, 10, 48)
+    return render(shape, camera, np.zeros((48, 48, 3), np.uint8), np.random.default_rng(0)).mask
+
+
+@pytest.mark.parametrize("category", PLANS)
+def test_silhouettes_differ_between_kinds(category):
+    """Two objects of different kinds share less of their silhouettes than two of one kind, and not much of them."""
+    plans, make = PLANS[category]
+    drawn = [(kind, outline(make(kind, np.random.default_rng(seed)))) for kind in plans for seed in range(5)]
+    same, other = [], []
+    for n, (kind, mask) in enumerate(drawn):
+        for second, another in drawn[:n]:
+            (same if kind == second else other).append((mask & another).sum() / (mask | another).sum())
+    assert np.mean(other) < np.mean(same) and np.mean(other) < 0.8
+
+
+def test_dogs_sit_lie_and_stand():
+    """The back rises steeply to the withers of those that sit, and is level otherwise."""
+    slopes = []
+    for seed in range(40):
+        k = animals.dog(np.random.default_rng(seed)).keypoints
+        rise = k["withers"] - k["tail_base"]
+        slopes.append(np.degrees(np.arctan2(rise[2], rise[0])))
+    assert sum(slope > 30 for slope in slopes) >= 5 and sum(abs(slope) < 15 for slope in slopes) >= 15
+
+
+def test_a_posed_animal_tells_the_surface_of_the_same_animal_standing():
+    """Where it sits, its nose is called what it is called when it stands: the front of the box."""
+    for seed in range(10):
+        shape = animals.dog(np.random.default_rng(seed))
+        nose = np.linalg.norm(shape.vertices - shape.keypoints["nose"], axis=1).argmin()
+        assert shape.canonical[nose, 0] > 0.8 and abs(shape.canonical[nose, 1]) < 0.2

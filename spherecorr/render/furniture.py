@@ -99,7 +99,7 @@ def chair_of(kind: str, rng: np.random.Generator) -> Shape:
 def _seat(builder: ShapeBuilder, rng, sizes, cover: np.ndarray, cushion: bool) -> None:
     """A seat with cut or round corners, perhaps with a cushion on it."""
     half, rear_half, deep, seat, thick = sizes
-    cut = rng.choice([0.0, rng.uniform(0.05, 0.35)])
+    cut = rng.choice([0.03, rng.uniform(0.05, 0.35)])
     corners = np.array([
         [deep, half * (1 - cut)], [deep, -half * (1 - cut)], [deep * (1 - cut), -half], [-deep * (1 - cut), -rear_half],
         [-deep, -rear_half * (1 - cut)], [-deep, rear_half * (1 - cut)], [-deep * (1 - cut), rear_half],

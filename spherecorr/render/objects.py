@@ -46,7 +46,7 @@ def make_shape(category: str, rng: np.random.Generator) -> Shape:
 @cache
 def keypoint_names(category: str) -> tuple[str, ...]:
     """Every keypoint name of a category's objects, sorted."""
-    shapes = (make_shape(category, np.random.default_rng(seed)) for seed in range(16))
+    shapes = (CATEGORIES[category](np.random.default_rng(seed)) for seed in range(64))
     return tuple(sorted({name for shape in shapes for name in shape.keypoints}))
 
 

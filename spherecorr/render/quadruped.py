@@ -44,16 +44,20 @@ def quadruped(category: str, build: dict, pose: Pose, paints) -> Shape:
     return builder.build()
 
 
-def _two_tone(builder: ShapeBuilder, part, above, offset: float, paints) -> None:
-    """A part of the coat, marked with the second colour below or above a plane."""
+def _two_tone(builder: ShapeBuilder, part, segments: int, paints) -> None:
+    """A tube of the coat, marked with the second colour below or above.
+
+    The faces are chosen by their place around the tube, which is the same in all poses.
+    """
     coat, second, _, marking, _ = paints
     if marking == "plain":
         builder.add(part, coat, True)
         return
-    shift = {"underside": -0.3, "saddle": 0.35}[marking]
-    upper, lower = part.split(above, offset + shift * np.ptp(part.vertices @ above) / 2)
-    builder.add(upper, second if marking == "saddle" else coat, True)
-    builder.add(lower, second if marking == "underside" else coat, True)
+    around = np.sin(np.linspace(0, 2 * np.pi, segments, endpoint=False))
+    height = np.append(np.tile(around, (len(part.vertices) - 2) // segments), [0.0, 0.0])[part.faces].mean(axis=1)
+    upper = height > {"underside": -0.3, "saddle": 0.35}[marking]
+    builder.add(part.only(upper), second if marking == "saddle" else coat, True)
+    builder.add(part.only(~upper), second if marking == "underside" else coat, True)
 
 
 def _trunk(builder: ShapeBuilder, build: dict, middle, along, above, paints) -> None:
@@ -65,7 +69,7 @@ def _trunk(builder: ShapeBuilder, build: dict, middle, along, above, paints) -> 
     lift = np.array([0.1, 0.1, 0.05, (1 - tuck) * 0.6, 0.03, -0.04, 0.0, 0.06, 0.1]) * body
     path = middle + x[:, None] * along + lift[:, None] * above
     part = tube(path, np.stack([wide, tall], 1), segments=18)
-    _two_tone(builder, part, above, float(middle @ above), paints)
+    _two_tone(builder, part, 18, paints)
     builder.keypoint("back_middle", builder.outermost(middle, above))
     for name, at in (("shoulder", 0.36), ("hip", -0.42)):
         builder.keypoint_pair(name, builder.outermost(middle + along * at, LEFT))
@@ -88,7 +92,7 @@ def _neck(builder: ShapeBuilder, build: dict, pose: Pose, middle, along, above, 
     path = curve([withers - along * 0.18 - above * body * 0.1, withers + direction * 0.05, poll], 6)
     slim = skull * 0.78
     radii = np.stack([slim + (thick - slim) * (1 - share) ** 1.3, slim + (thick * 1.45 - slim) * (1 - share) ** 1.3], 1)
-    _two_tone(builder, tube(path, radii), UP, float(path[:, 2].mean()), paints)
+    _two_tone(builder, tube(path, radii, segments=14), 14, paints)
     builder.keypoint("withers", builder.outermost(middle + along * 0.34, above))
     if build["mane"]:
         crest = path[1:] + np.cross(direction, LEFT) * -1 * radii[1:, 1:] * 0.75
