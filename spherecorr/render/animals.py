@@ -19,20 +19,22 @@ BROWN, SAND, GREY, BLACK, WHITE = (
     (0.1, 0.06, 0.93),
 )
 HORSE = Species(
-    leg=(0.6, 0.8), girth=(0.2, 0.26), neck=(0.38, 0.54), neck_pitch=(35, 65), muzzle=(0.2, 0.28), head=(0.085, 0.1),
+    leg=(0.6, 0.8), girth=(0.2, 0.26), neck=(0.38, 0.54), neck_pitch=(35, 65), muzzle=(0.2, 0.28), head=(0.09, 0.115),
     ear=(0.1, 0.15), ears={"erect": 1.0}, tail=(0.4, 0.65), tail_pitch=(-82, -40), tails=("hanging",), bushy=(0.7, 1.3),
     poses={"stand": 0.55, "walk": 0.35, "lie": 0.02, "graze": 0.08}, mane=0.9,
+    neck_girth=(0.62, 0.85), snout=(0.68, 0.88), bend=0.45,
 )  # fmt: skip
 COW = Species(
     leg=(0.38, 0.56), girth=(0.25, 0.32), neck=(0.2, 0.32), neck_pitch=(-5, 32), muzzle=(0.16, 0.22),
     head=(0.1, 0.125), ear=(0.11, 0.17), ears={"level": 1.0}, tail=(0.4, 0.55), tail_pitch=(-88, -65),
     tails=("hanging",), bushy=(0.25, 0.4), poses={"stand": 0.55, "walk": 0.2, "lie": 0.13, "graze": 0.12}, horns=0.6,
+    neck_girth=(0.55, 0.75), snout=(0.72, 0.95), bend=0.4,
 )  # fmt: skip
 SHEEP = Species(
     leg=(0.26, 0.42), girth=(0.28, 0.37), neck=(0.16, 0.28), neck_pitch=(10, 50), muzzle=(0.1, 0.17),
     head=(0.09, 0.115), ear=(0.1, 0.16), ears={"level": 0.8, "floppy": 0.2}, tail=(0.1, 0.22), tail_pitch=(-85, -45),
     tails=("hanging",), bushy=(0.6, 1.2), poses={"stand": 0.55, "walk": 0.2, "lie": 0.12, "graze": 0.13}, horns=0.2,
-    neck_girth=(0.55, 0.85),
+    neck_girth=(0.55, 0.85), snout=(0.6, 0.8), bend=0.4,
 )  # fmt: skip
 CAT = Species(
     leg=(0.33, 0.5), girth=(0.14, 0.21), neck=(0.1, 0.2), neck_pitch=(15, 60), muzzle=(0.03, 0.07), head=(0.12, 0.16),
@@ -73,7 +75,10 @@ def _animal(
     coat, second = random_coat(rng, colours), random_coat(rng, [*colours, WHITE, BLACK])
     build, pose = draw_build(species, rng), draw_pose(species, rng)
     pattern = random_pattern(rng, second, patches, rng.choice(size))
-    paints = (coat, second, pattern, rng.choice(["plain", "plain", "underside", "saddle"]), rng.random() < 0.4)
+    markings = (
+        ["plain", "plain", "underside", "saddle"] if category in ("cat", "dog") else ["plain"] * 4 + ["underside"]
+    )
+    paints = (coat, second, pattern, str(rng.choice(markings)), rng.random() < 0.4)
     standing = quadruped(category, build, draw_pose(replace(species, poses={"stand": 1.0}), None), paints)
     return replace(quadruped(category, build, pose, paints), canonical=standing.canonical)
 

@@ -95,7 +95,7 @@ def _neck(builder: ShapeBuilder, build: dict, pose: Pose, middle, along, above, 
     _two_tone(builder, tube(path, radii, segments=14), 14, paints)
     builder.keypoint("withers", builder.outermost(middle + along * 0.34, above))
     if build["mane"]:
-        crest = path[1:] + np.cross(direction, LEFT) * -1 * radii[1:, 1:] * 0.75
+        crest = path[1:] + np.cross(direction, LEFT) * radii[1:, 1:] * 0.8
         builder.add(tube(crest, np.array([[0.05, 0.3]] * 5) * thick * 1.2), paints[1] * 0.6)
     if build["collar"]:
         at = path[3] * 0.6 + path[4] * 0.4
@@ -164,7 +164,8 @@ def _joints(build: dict, pose: Pose, hip, end: str, swing: float) -> np.ndarray:
     elif end == "front":
         offsets = [(0, tall), (-0.05 * leg, 0.6 * tall), (0.02 * leg, 0.35 * tall), (0, 0.0)]
     else:
-        offsets = [(0, tall), (0.1 * leg, 0.56 * tall), (-0.14 * leg, 0.3 * tall), (-0.06 * leg, 0.0)]
+        bend = build["bend"]
+        offsets = [(0, tall), (0.1 * leg * bend, 0.56 * tall), (-0.14 * leg * bend, 0.3 * tall), (-0.06 * leg, 0.0)]
     joints = np.array([(x, 0.0, z) for x, z in offsets]) + [hip[0], hip[1], 0]
     reach = np.array([0, 0.3, 0.7, 1.0]) * swing * leg
     raised = np.array([0, 0.1, 0.6, 1.0]) * max(0.0, -swing) * 0.35 * leg

@@ -31,6 +31,8 @@ class Species:
         bushy: thickness of the tail; 1 is a third of the trunk's.
         poses: share of "stand", "walk", "sit", "lie" and "graze".
         neck_girth: of the neck at the shoulders, as a share of the trunk's.
+        snout: width of the muzzle as a share of the skull's.
+        bend: of the hind legs; 1 is a dog's.
         horns: share of animals with horns.
         mane: share with a mane.
         collar: share with a collar.
@@ -50,6 +52,8 @@ class Species:
     bushy: Range
     poses: dict[str, float]
     neck_girth: Range = (0.45, 0.65)
+    snout: Range = (0.48, 0.72)
+    bend: float = 1.0
     horns: float = 0.0
     mane: float = 0.0
     collar: float = 0.0
@@ -94,12 +98,12 @@ def draw_build(species: Species, rng: np.random.Generator) -> dict:
     drawn = {
         name: rng.uniform(*getattr(species, name))
         for name in ("leg", "girth", "neck", "neck_pitch", "muzzle", "head", "ear", "tail", "tail_pitch", "bushy",
-                     "neck_girth")
+                     "neck_girth", "snout")
     }  # fmt: skip
     for name in ("horns", "mane", "collar"):
         drawn[name] = rng.random() < getattr(species, name)
     drawn["ears"] = str(rng.choice(list(species.ears), p=list(species.ears.values())))
     drawn["tails"] = str(rng.choice(species.tails))
     drawn["dip"], drawn["thigh"], drawn["tuck"] = rng.uniform(3, 30), rng.uniform(0.34, 0.48), rng.uniform(0.6, 1.0)
-    drawn["snout"], drawn["width"] = rng.uniform(0.48, 0.72), rng.uniform(0.7, 0.92)
+    drawn["width"], drawn["bend"] = rng.uniform(0.7, 0.92), species.bend
     return drawn
