@@ -39,6 +39,7 @@ def tiny_app(tmp_path_factory):
     save_for_hf(model, str(folder / "backbone"), model_args=shape, safe_serialization=True)
     backbone = f"local-dir:{folder / 'backbone'}"
     source = load_backbone(backbone, device="cpu").source
+    torch.manual_seed(1)  # a sphere whose matches of the examples are not those of the features
     save_sphere(SphereMapper(SphereSettings(64, source=source, alpha=0.35)), folder / "sphere")
 
     examples = folder / "examples"

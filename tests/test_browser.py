@@ -281,6 +281,7 @@ def wait_for_ratio(page, pane, width, height):
 
 def at_shown(page, x, y, original_width):
     """Original pixels of a click on the source's shown copy, to within one displayed pixel (and the table's digits)."""
+    page.wait_for_function("() => document.querySelector('#source img').naturalWidth > 0")  # else it is still loading
     displayed = page.locator("#source img")
     box, shown = displayed.bounding_box(), displayed.evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
     one_pixel = original_width / shown[0] / min(box["width"] / shown[0], box["height"] / shown[1])
