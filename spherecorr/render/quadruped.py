@@ -89,9 +89,10 @@ def _neck(builder: ShapeBuilder, build: dict, pose: Pose, middle, along, above, 
     poll = withers + direction * (build["neck"] + body * 0.25)
     thick = body * build["neck_girth"]
     share = np.linspace(0, 1, 6)
-    path = curve([withers - along * 0.18 - above * body * 0.1, withers + direction * 0.05, poll], 6)
+    path = curve([withers - along * 0.16 - above * body * 0.3, withers + direction * 0.05, poll], 6)
     slim = skull * 0.78
     radii = np.stack([slim + (thick - slim) * (1 - share) ** 1.3, slim + (thick * 1.45 - slim) * (1 - share) ** 1.3], 1)
+    radii[0] *= 0.55  # under the trunk's skin
     _two_tone(builder, tube(path, radii, segments=14), 14, paints)
     builder.keypoint("withers", builder.outermost(middle + along * 0.34, above))
     if build["mane"]:
@@ -186,9 +187,10 @@ def _legs(builder: ShapeBuilder, build: dict, pose: Pose, middle, along, above, 
         joints = _joints(build, pose, hip, end, pose.swing[number])
         path = np.concatenate([joints[:1], (joints[:1] + joints[1:2]) / 2, joints[1:], joints[-1:] + [0.02, 0, 0]])
         path[-2, 2] += 0.04
-        girths = np.array([[0.9, 1.35], [0.85, 1.2], [0.6, 0.75], [0.38, 0.42], [0.32, 0.36], [0.32, 0.36]]) * thigh
+        path[0, 1] *= 0.8  # inside the trunk
+        girths = np.array([[0.45, 0.9], [0.8, 1.2], [0.6, 0.75], [0.38, 0.42], [0.32, 0.36], [0.32, 0.36]]) * thigh
         if end == "back":
-            girths[:3] *= [1, 1.2]
+            girths[1:3] *= [1, 1.2]
         builder.add(tube(path, girths, segments=12), coat, True)
         toe = joints[-1] + np.array([0.05, 0, 0.03]) * (1 if build["leg"] < 0.6 else 0.4)
         builder.add(ellipsoid(toe, (0.06 + 0.15 * thigh, 0.45 * thigh, 0.035), 6, 10), foot)

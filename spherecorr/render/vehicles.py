@@ -188,13 +188,13 @@ def bus(rng: np.random.Generator) -> Shape:
 
 def bus_of(kind: str, rng: np.random.Generator) -> Shape:
     """A bus of one of `BUSES`."""
-    length, tall = {
+    lengths, heights = {
         "city": ((8, 12.5), (2.6, 3.1)), "coach": ((9, 13), (3.0, 3.7)), "double_decker": ((8, 11.5), (3.9, 4.6)),
         "mini": ((4.8, 7.0), (2.3, 2.9)), "bonnet": ((7.5, 10.5), (2.7, 3.1)),
     }[kind]  # fmt: skip
-    length, half = rng.uniform(*length), rng.uniform(1.1, 1.3)
+    length, half = rng.uniform(*lengths), rng.uniform(1.1, 1.3)
     floor = rng.uniform(0.3, 0.5)
-    roof = floor + rng.uniform(*tall) - 0.3
+    roof = floor + rng.uniform(*heights) - 0.3
     lower = min(roof, floor + rng.uniform(2.2, 2.6)) if kind == "double_decker" else roof
     belt = floor + (lower - floor) * (rng.uniform(0.5, 0.6) if kind == "coach" else rng.uniform(0.32, 0.48))
     front, rear = length / 2, -length / 2
