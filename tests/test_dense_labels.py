@@ -89,7 +89,8 @@ def test_photographs_without_surface_points_are_no_templates(tmp_path):
 @pytest.fixture
 def folders(tmp_path):
     """Renders of spherecorr's own making, and two photographs."""
-    main(["render", str(tmp_path / "renders"), "--count", "120", "--pairs", "40", "--categories", "car", "--size", "48"])
+    cars = ["--count", "120", "--pairs", "120", "--categories", "car", "--size", "48"]
+    main(["render", str(tmp_path / "renders"), *cars])
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (mask, _), rows = ball(90), ["image,category,azimuth,mask,quality"]
