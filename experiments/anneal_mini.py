@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from device_crops import DeviceCrops
+from device_crops import DeviceCrops, PatchTrainer
 from torch import Tensor
 from train_mini import Data, several_layers
 
@@ -26,7 +26,6 @@ from spherecorr.sphere.mapper import grid_positions
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.training import fit as fitting
 from spherecorr.training.batches import Batch
-from spherecorr.training.objectives import StepState
 from spherecorr.training.settings import LossWeights, TrainSettings
 
 DRAWN = 16  # windows of one grid that are computed together
@@ -95,19 +94,9 @@ class Windows:
         batch = batch.take(self.cells)
         return Batch(**{name: v.float() if v.dtype == torch.float16 else v for name, v in batch.tensors().items()})
 
-
-class WindowTrainer(fitting.Trainer):
-    """Takes the patches that the windows drew, at a rate that falls along a cosine."""
-
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """See `Trainer`."""
-        positions = grid_positions(self.data.grid)[self.data.cells]
-        points, logits = self.map(batch.features, positions)
-        state = StepState(
-            batch, positions, points, logits, self.mapper.surface, generator, self.settings.triplets, self.world,
-            self.rebuild, self.data.grid, self.map_whole,
-        )  # fmt: skip
-        return {name: term.value(state) for name, term in self.terms.items()}
+    def positions(self) -> Tensor:
+        """`grid_positions` of the patches of the last batch `[B, tokens, 2]`."""
+        return grid_positions(self.grid)[self.cells]
 
 
 def falling(settings: TrainSettings, step: int) -> float:
@@ -127,7 +116,7 @@ def train(options: argparse.Namespace) -> None:
     )  # fmt: skip
     start = load_sphere(options.start, device="cpu")
     windows = Windows(options.windows, options.tokens)
-    mapper = fitting.fit(windows, settings, options.out / "run", start=start, device="cpu", trainer=WindowTrainer)
+    mapper = fitting.fit(windows, settings, options.out / "run", start=start, device="cpu", trainer=PatchTrainer)
     save_sphere(mapper, options.out)
 
 

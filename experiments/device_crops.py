@@ -104,7 +104,7 @@ class DeviceCrops:
         self.shown, self.places, self.dense = shown, places, dense
         self.extract, self.feature_dim, self.backgrounds = extract, feature_dim, backgrounds
         self.device, self.known = shown.masks.device, shown.known
-        self.categories, self.grid = self.known.categories, GRIDS[0]
+        self.categories, self.grid, self.drawn = self.known.categories, GRIDS[0], 0
 
     def __len__(self) -> int:
         return len(self.places)
@@ -117,7 +117,7 @@ class DeviceCrops:
         """See `TrainingCrops`; all crops of a batch have one grid, which `grid` says."""
         chosen = self.places[images]
         generator = torch.Generator(self.device).manual_seed(int(seeds.sum()))
-        self.grid = GRIDS[int(seeds[0]) % len(GRIDS)]
+        self.grid, self.drawn = GRIDS[int(seeds[0]) % len(GRIDS)], len(chosen)
         place = chosen.to(self.device)
         window, mirrored = self._windows(place, generator)
         pixels, mask = self._pictures(place, generator)
@@ -135,6 +135,10 @@ class DeviceCrops:
         coverage = avg_pool2d(mask * inside, PATCH)
         labels = self._directions(place, points, mask * inside, coverage, mirrored)
         return self._labelled(chosen, features, coverage, labels, mirrored)
+
+    def positions(self) -> Tensor:
+        """`grid_positions` of the patches of the last batch `[B, N, 2]`."""
+        return grid_positions(self.grid).to(self.device).expand(self.drawn, -1, -1)
 
     def _windows(self, place: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Affine maps `[B, 2, 3]` from a window to the squares, and which of them mirror, bool `[B]`.
@@ -201,12 +205,12 @@ class DeviceCrops:
         )
 
 
-class DeviceTrainer(Trainer):
-    """Takes all patches of every crop, on the grid of its batch."""
+class PatchTrainer(Trainer):
+    """Takes all patches of its batches, whose `positions` the crops tell: their grids differ."""
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """See `Trainer`."""
-        positions = grid_positions(self.data.grid).to(self.world.device).expand(len(batch.mask), -1, -1)
+        positions = self.data.positions()
         points, logits = self.map(batch.features, positions)
         state = StepState(
             batch, positions, points, logits, self.mapper.surface, generator, self.settings.triplets, self.world,

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from device_crops import SIDE, DeviceCrops, DeviceTrainer, Pictures
+from device_crops import SIDE, DeviceCrops, PatchTrainer, Pictures
 from torch import Tensor
 
 from spherecorr.backbones import load_backbone
@@ -184,7 +184,7 @@ def _train(data: Data, folder: Path, options: argparse.Namespace, change: dict, 
         settings = replace(settings, steps=_steps_in(options.seconds, crops, settings, options.device))
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    shown = {"trainer": DeviceTrainer, "on_step": show_steps()}
+    shown = {"trainer": PatchTrainer, "on_step": show_steps()}
     mapper = fit(crops, settings, folder / "run", start=start, device=options.device, **shown)
     about = {"layers": layers, "training": {"steps": settings.steps, "batch": options.batch, "seed": seed}}
     save_sphere(mapper.half(), folder, metadata=about)
@@ -195,7 +195,7 @@ def _steps_in(seconds: float, crops: DeviceCrops, settings: TrainSettings, devic
     """How many steps take so long, rounded down to hundreds; a short training tells, the second of two."""
     for _ in range(2):
         began = time.perf_counter()
-        fit(crops, replace(settings, steps=TRIAL), device=device, trainer=DeviceTrainer)
+        fit(crops, replace(settings, steps=TRIAL), device=device, trainer=PatchTrainer)
         pace = TRIAL / (time.perf_counter() - began)
     return max(100, int(seconds * pace) // 100 * 100)
 

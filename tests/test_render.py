@@ -172,7 +172,7 @@ def test_left_is_left(category):
         mirrored = shape.keypoints[mirrored_name(name)]
         assert point[1] > mirrored[1]
         if category not in MOVING:
-            np.testing.assert_allclose(point * [1, -1, 1], mirrored, atol=1e-5)
+            np.testing.assert_allclose(point * [1, -1, 1], mirrored, atol=1e-12)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
