@@ -76,7 +76,7 @@ def prepare(
     mappers: Mappers,
     matching: MatchSettings,
     alpha: float | None,
-    bias: Callable[[], PositionBias],
+    bias: Callable[[], PositionBias | None],
 ) -> Method:
     """Say how a method matches.
 

@@ -1,0 +1,157 @@
+"""The panel Methods: what `spherecorr compare` offers, side by side for the pair that the page shows."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from html import escape
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from spherecorr.pipelines.settings import METHODS
+from spherecorr.ui.methods import Methods, Row
+from spherecorr.ui.page import NEWEST, Page
+from spherecorr.ui.session import Controls, Session, Visit
+from spherecorr.views.matches import COLOURS, draw_pins, text_colour
+
+TITLE = "Methods"
+OF_EXAMPLE = ("the example's category", "")
+PICTURE_SIDE = 400
+PAPERS = {
+    "pose-aligned": ("Telling Left from Right", "https://arxiv.org/abs/2311.17034"),
+    "sphere": ("Viewpoint-guided spherical maps", "https://arxiv.org/abs/2312.13216"),
+    "fused": ("Viewpoint-guided spherical maps", "https://arxiv.org/abs/2312.13216"),
+    "asic": ("ASIC", "https://arxiv.org/abs/2303.16201"),
+    "deil": ("Dense Equivariant Image Labelling", "https://arxiv.org/abs/1706.02932"),
+}
+"""As docs/related.md names them."""
+HINT = (
+    "The methods of <code>spherecorr compare</code>, on the page's features and with the page's settings. "
+    "docs/related.md says what each takes from its paper, and what it leaves out."
+)
+NO_PAIR, NOT_READY = "Methods are compared when both images are there.", "The features are being computed."
+
+
+def methods_panel(page: Page) -> None:
+    """Lay out the panel and wire it."""
+    panel = MethodsPanel(Methods(page.engine))
+    with gr.Tab(TITLE):
+        atlas = gr.Dropdown(
+            [OF_EXAMPLE, *((name, name) for name in panel.methods.atlases)],
+            value="",
+            label="Atlas of asic",
+            elem_id="atlas",
+            visible=bool(panel.methods.atlases),
+        )
+        table = gr.HTML(elem_id="methods")
+        missing = gr.Textbox(visible="hidden")
+    page.draw(TITLE, panel.draw, [table, missing])
+    page.act(atlas.input, panel.choose, atlas)
+
+    def compute(session: Session, *values: Any) -> None:
+        panel.compute(session, Controls.of_page(*values))
+
+    def draw(session: Session, *values: Any) -> Any:
+        controls = Controls.of_page(*values)
+        return panel.draw(session, controls) if controls.panel == TITLE else [gr.skip(), gr.skip()]
+
+    # What takes long is made after the rest is shown, and what is then drawn is the page as it is by then.
+    missing.change(compute, page.inputs, None, **NEWEST).then(draw, page.inputs, [table, missing], **NEWEST)
+
+
+class MethodsPanel:
+    """Draws the methods of one app for its visits.
+
+    Args:
+        methods: of the app.
+    """
+
+    def __init__(self, methods: Methods):
+        self.methods = methods
+        self._atlases: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
+
+    def choose(self, session: Session, controls: Controls, atlas: str) -> None:
+        """Take this category's atlas; "" takes the example's."""
+        self._atlases[session] = atlas if atlas in self.methods.atlases else ""
+
+    def compute(self, session: Session, controls: Controls) -> None:
+        """Make what takes long."""
+        visit = session.visit
+        if visit.pair is not None and self.methods.engine.is_ready(visit, controls):
+            self.methods.compute(visit, controls)
+
+    def draw(self, session: Session, controls: Controls) -> list[str]:
+        """The panel's HTML; and what is missing, whose change computes it."""
+        visit, engine = session.visit, self.methods.engine
+        if visit.pair is None or not engine.is_ready(visit, controls):
+            return [f'<p class="sc-hint">{NO_PAIR if visit.pair is None else NOT_READY}</p>', ""]
+        rows = self.methods.rows(visit, controls.points, controls, self._atlases.get(session, ""))
+        missing = self.methods.missing(visit, controls)
+        token = f"{engine.needs(visit, controls)} {' '.join(missing)}" if missing else ""
+        return [methods_html(rows, visit, engine.shown(visit.pair[1])), token]
+
+
+def methods_html(rows: list[Row], visit: Visit, image: Image.Image) -> str:
+    """A picture of the target for each method that has matches, and the table of all.
+
+    Args:
+        rows: of the methods.
+        visit: with both pictures.
+        image: the shown copy of the target.
+    """
+    assert visit.pair is not None
+    found = {row.name: row.matches for row in rows if row.matches is not None}
+    against = "fused" if "fused" in found else "raw"
+    image = image.copy()
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+    scale = np.divide(image.size, visit.pair[1].size)
+    pictures = "".join(_figure(name, draw_pins(image, matches * scale)) for name, matches in found.items())
+    count = len(found[against]) if against in found else 0
+    points = "".join(f'<th scope="col" aria-label="point {i + 1}">{_badge(i)}</th>' for i in range(count))
+    head = (
+        f'<th scope="col">method</th>{points}<th scope="col" title="To match the points; features and surface maps are '
+        'there. As in compare.">time</th><th scope="col">what it decided</th>'
+    )
+    body = "".join(_row(row, found.get(against), count) for row in rows)
+    caption = f"Matches in pixels of the target, and how far they lie from the {against} ones."
+    return (
+        f'<div class="sc-methods"><p class="sc-hint">{HINT}</p><div class="sc-method-pictures">{pictures}</div>'
+        f'<div class="sc-table" tabindex="0" role="region" aria-label="Matches by method"><table><caption>{caption}'
+        f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
+    )
+
+
+def _row(row: Row, others: np.ndarray | None, count: int) -> str:
+    title, address = PAPERS.get(row.name, ("", ""))
+    paper = f' <a href="{address}" target="_blank" rel="noopener">{escape(title)}</a>' if address else ""
+    cells = f'<th scope="row"><b>{row.name}</b><span>{escape(METHODS[row.name])}.{paper}</span></th>'
+    if row.matches is None or others is None:
+        cells += "<td>–</td>" * (count + 1)
+    else:
+        apart = np.linalg.norm(row.matches - others, axis=1)
+        cells += "".join(
+            f"<td>{x:.0f}, {y:.0f}<i>{far:.0f} px</i></td>"
+            for (x, y), far in zip(row.matches.tolist(), apart.tolist(), strict=True)
+        )
+        cells += f"<td>{1000 * row.seconds:.0f} ms</td>"
+    return f'<tr>{cells}<td class="sc-said">{escape(row.said)}</td></tr>'
+
+
+def _figure(name: str, image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", quality=85)
+    data = b64encode(buffer.getvalue()).decode()
+    size = f'width="{image.width}" height="{image.height}"'
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" alt="Target with the matches by {name}" {size}>'
+        f"<figcaption>{name}</figcaption></figure>"
+    )
+
+
+def _badge(i: int) -> str:
+    colour = COLOURS[i % len(COLOURS)]
+    return f'<b class="sc-badge" style="background:{colour};color:{text_colour(colour)}">{i + 1}</b>'
