@@ -245,6 +245,6 @@ def carried(cells: np.ndarray, own: Framing, other: Framing) -> np.ndarray:
 def _said_of_pose(found: Alignment) -> str:
     return (
         f"The mirrored source matched better: {'yes' if found.mirrored else 'no'} (distance {found.mirror:.3f}; as it "
-        f"is {found.plain:.3f}). Points without names are not exchanged left for right; what this changes is that a match "
-        f"is a mean over {WINDOW} cells to each side."
+        f"is {found.plain:.3f}). Points without names are not exchanged left for right; each match is a mean over "
+        f"{WINDOW} cells to each side."
     )
