@@ -20,7 +20,7 @@ from spherecorr.views.matches import COLOURS, draw_pins, text_colour
 
 TITLE = "Methods"
 OF_EXAMPLE = ("the example's category", "")
-PICTURE_SIDE = 400
+PICTURE_SIDE, PIN_SIZE = 360, 1.6
 PAPERS = {
     "pose-aligned": ("Telling Left from Right", "https://arxiv.org/abs/2311.17034"),
     "sphere": ("Viewpoint-guided spherical maps", "https://arxiv.org/abs/2312.13216"),
@@ -49,18 +49,24 @@ def methods_panel(page: Page) -> None:
         )
         table = gr.HTML(elem_id="methods")
         missing = gr.Textbox(visible="hidden")
-    page.draw(TITLE, panel.draw, [table, missing])
-    page.act(atlas.input, panel.choose, atlas)
+    outputs = [table, missing]
+    page.draw(TITLE, panel.draw, outputs)
+
+    def choose(session: Session, *values: Any) -> list[str]:
+        *values, chosen = values
+        panel.choose(session, chosen)
+        return panel.draw(session, Controls.of_page(*values))
 
     def compute(session: Session, *values: Any) -> None:
         panel.compute(session, Controls.of_page(*values))
 
-    def draw(session: Session, *values: Any) -> Any:
+    def complete(session: Session, *values: Any) -> list[Any]:
         controls = Controls.of_page(*values)
         return panel.draw(session, controls) if controls.panel == TITLE else [gr.skip(), gr.skip()]
 
+    atlas.input(choose, [*page.inputs, atlas], outputs, **NEWEST)
     # What takes long is made after the rest is shown, and what is then drawn is the page as it is by then.
-    missing.change(compute, page.inputs, None, **NEWEST).then(draw, page.inputs, [table, missing], **NEWEST)
+    missing.change(compute, page.inputs, None, **NEWEST).then(complete, page.inputs, outputs, **NEWEST)
 
 
 class MethodsPanel:
@@ -74,7 +80,7 @@ class MethodsPanel:
         self.methods = methods
         self._atlases: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
 
-    def choose(self, session: Session, controls: Controls, atlas: str) -> None:
+    def choose(self, session: Session, atlas: Any) -> None:
         """Take this category's atlas; "" takes the example's."""
         self._atlases[session] = atlas if atlas in self.methods.atlases else ""
 
@@ -109,7 +115,9 @@ def methods_html(rows: list[Row], visit: Visit, image: Image.Image) -> str:
     image = image.copy()
     image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
     scale = np.divide(image.size, visit.pair[1].size)
-    pictures = "".join(_figure(name, draw_pins(image, matches * scale)) for name, matches in found.items())
+    pictures = "".join(
+        _figure(name, draw_pins(image, matches * scale, enlarged=PIN_SIZE)) for name, matches in found.items()
+    )
     count = len(found[against]) if against in found else 0
     points = "".join(f'<th scope="col" aria-label="point {i + 1}">{_badge(i)}</th>' for i in range(count))
     head = (
@@ -127,8 +135,10 @@ def methods_html(rows: list[Row], visit: Visit, image: Image.Image) -> str:
 
 def _row(row: Row, others: np.ndarray | None, count: int) -> str:
     title, address = PAPERS.get(row.name, ("", ""))
-    paper = f' <a href="{address}" target="_blank" rel="noopener">{escape(title)}</a>' if address else ""
-    cells = f'<th scope="row"><b>{row.name}</b><span>{escape(METHODS[row.name])}.{paper}</span></th>'
+    label = f'target="_blank" rel="noopener" aria-label="paper: {escape(title)}"'
+    paper = f' <a href="{address}" {label}>paper</a>' if address else ""
+    idea = METHODS[row.name]
+    cells = f'<th scope="row"><b>{row.name}</b><span>{escape(idea[0].upper() + idea[1:])}.{paper}</span></th>'
     if row.matches is None or others is None:
         cells += "<td>–</td>" * (count + 1)
     else:
