@@ -53,9 +53,8 @@ def methods_panel(page: Page) -> None:
     page.draw(TITLE, panel.draw, outputs)
 
     def choose(session: Session, *values: Any) -> list[str]:
-        *values, chosen = values
-        panel.choose(session, chosen)
-        return panel.draw(session, Controls.of_page(*values))
+        panel.choose(session, values[-1])
+        return panel.draw(session, Controls.of_page(*values[:-1]))
 
     def compute(session: Session, *values: Any) -> None:
         panel.compute(session, Controls.of_page(*values))
@@ -125,11 +124,11 @@ def methods_html(rows: list[Row], visit: Visit, image: Image.Image) -> str:
         'there. As in compare.">time</th><th scope="col">what it decided</th>'
     )
     body = "".join(_row(row, found.get(against), count) for row in rows)
-    caption = f"Matches in pixels of the target, and how far they lie from the {against} ones."
+    caption = f"Matches in pixels of the target, and how far they lie from the {against} ones:"
     return (
         f'<div class="sc-methods"><p class="sc-hint">{HINT}</p><div class="sc-method-pictures">{pictures}</div>'
-        f'<div class="sc-table" tabindex="0" role="region" aria-label="Matches by method"><table><caption>{caption}'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
+        f'<p class="sc-hint">{caption}</p><div class="sc-table" tabindex="0" role="region" aria-label="By method">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
     )
 
 
