@@ -28,6 +28,7 @@ from spherecorr.sphere.settings import SphereSettings
 from spherecorr.store import FeatureStore
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.methods import COMPUTING, Methods, carried
+from spherecorr.ui.panels.methods import PAPERS
 from spherecorr.ui.session import NO_SPHERE, Controls, Visit
 
 
@@ -242,6 +243,11 @@ def test_levels_are_joined_once_for_a_pair_of_pictures(settings, pairs, everywhe
     methods.compute(visit, controls)
     said = {row.name: row.said for row in methods.rows(visit, points, controls)}
     assert said["debiased"].startswith("Features of several parts, as ") and len(joined) == 2
+
+
+def test_papers_are_those_of_the_docs():
+    text = (Path(__file__).parent.parent / "docs" / "related.md").read_text()
+    assert PAPERS.keys() <= METHODS.keys() and all(f"({address})" in text for _, address in PAPERS.values())
 
 
 def test_an_object_is_the_same_in_another_framing():

@@ -25,15 +25,14 @@ from spherecorr.ui.failures import sentence
 from spherecorr.ui.session import Controls, Picture, Point, Visit
 
 WITHOUT_MAPPER, BY_SPHERE = ("raw", "debiased", "pose-aligned"), ("sphere", "fused")
-# Of fewer pictures a bias is rather these pictures' content: matches without it are farther from those without the bias
-# of many photographs than raw matches are.
+# Of fewer pictures a bias is mostly their own content, see experiments/position_bias.py.
 FEWEST_PICTURES = 8
 BIASES_KEPT, PAIRS_KEPT, MAPS_KEPT = 4, 64, 64
 DEBIASED_BYTES_KEPT = 100_000_000
 COMPUTING = "Being computed …"
 SAID_OF_BIAS = (
-    "Cell by cell, the mean over the app's {count} example pictures is taken away. All are padded to squares, as in "
-    "compare, which takes the mean over a whole dataset."
+    "Cell by cell, the mean over the app's {count} example pictures is taken away: a rough estimate; compare takes the "
+    "mean over a whole dataset. All are padded to squares, as there."
 )
 
 

@@ -123,7 +123,7 @@ def methods_html(rows: list[Row], visit: Visit, image: Image.Image) -> str:
         f'<th scope="col">method</th>{points}<th scope="col" title="To match the points; features and surface maps are '
         'there. As in compare.">time</th><th scope="col">what it decided</th>'
     )
-    body = "".join(_row(row, found.get(against), count) for row in rows)
+    body = "".join(_row(row, against, found.get(against), count) for row in rows)
     caption = f"Matches in pixels of the target, and how far they lie from the {against} ones:"
     return (
         f'<div class="sc-methods"><p class="sc-hint">{HINT}</p><div class="sc-method-pictures">{pictures}</div>'
@@ -132,7 +132,7 @@ def methods_html(rows: list[Row], visit: Visit, image: Image.Image) -> str:
     )
 
 
-def _row(row: Row, others: np.ndarray | None, count: int) -> str:
+def _row(row: Row, against: str, others: np.ndarray | None, count: int) -> str:
     title, address = PAPERS.get(row.name, ("", ""))
     label = f'target="_blank" rel="noopener" aria-label="paper: {escape(title)}"'
     paper = f' <a href="{address}" {label}>paper</a>' if address else ""
@@ -142,10 +142,9 @@ def _row(row: Row, others: np.ndarray | None, count: int) -> str:
         cells += "<td>–</td>" * (count + 1)
     else:
         apart = np.linalg.norm(row.matches - others, axis=1)
-        cells += "".join(
-            f"<td>{x:.0f}, {y:.0f}<i>{far:.0f} px</i></td>"
-            for (x, y), far in zip(row.matches.tolist(), apart.tolist(), strict=True)
-        )
+        pixels = np.floor(row.matches + 0.5).astype(int).tolist()  # a half goes up, as in the page's table
+        for (x, y), far in zip(pixels, apart.tolist(), strict=True):
+            cells += f"<td>{x}, {y}{'' if row.name == against else f'<i>{far:.0f} px</i>'}</td>"
         cells += f"<td>{1000 * row.seconds:.0f} ms</td>"
     return f'<tr>{cells}<td class="sc-said">{escape(row.said)}</td></tr>'
 
