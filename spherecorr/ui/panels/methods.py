@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spherecorr.pipelines.settings import METHODS
+from spherecorr.ui.failures import sentence
 from spherecorr.ui.methods import Methods, Row
 from spherecorr.ui.page import NEWEST, Page
 from spherecorr.ui.session import Controls, Session, Visit
@@ -52,20 +53,30 @@ def methods_panel(page: Page) -> None:
     outputs = [table, missing]
     page.draw(TITLE, panel.draw, outputs)
 
-    def choose(session: Session, *values: Any) -> list[str]:
+    def drawn(session: Session, *values: Any) -> list[Any]:
+        try:
+            controls = Controls.of_page(*values)
+            if controls.panel == TITLE:
+                return panel.draw(session, controls)
+        except Exception as error:
+            gr.Warning(sentence(error))
+        return [gr.skip(), gr.skip()]
+
+    def choose(session: Session, *values: Any) -> list[Any]:
         panel.choose(session, values[-1])
-        return panel.draw(session, Controls.of_page(*values[:-1]))
+        return drawn(session, *values[:-1])
 
     def compute(session: Session, *values: Any) -> None:
-        panel.compute(session, Controls.of_page(*values))
-
-    def complete(session: Session, *values: Any) -> list[Any]:
-        controls = Controls.of_page(*values)
-        return panel.draw(session, controls) if controls.panel == TITLE else [gr.skip(), gr.skip()]
+        try:
+            panel.compute(session, Controls.of_page(*values))
+        except Exception as error:
+            gr.Warning(sentence(error))
 
     atlas.input(choose, [*page.inputs, atlas], outputs, **NEWEST)
-    # What takes long is made after the rest is shown, and what is then drawn is the page as it is by then.
-    missing.change(compute, page.inputs, None, **NEWEST).then(complete, page.inputs, outputs, **NEWEST)
+    # What takes long is made after the rest is shown, for one visitor at a time; what is then drawn is the page as it
+    # is by then.
+    computed = missing.change(compute, page.inputs, None, concurrency_limit=1, **NEWEST)
+    computed.then(drawn, page.inputs, outputs, **NEWEST)
 
 
 class MethodsPanel:
