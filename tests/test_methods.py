@@ -109,7 +109,8 @@ class OnStore(Engine):
         return (self.store.mirror if picture.mirrored else self.store)[f"{path.parent.name}/{path.stem}"]
 
 
-def test_the_panels_matches_are_those_of_compare(folder, settings, pairs, everywhere):
+def test_the_panels_matches_are_those_of_compare(folder, settings, pairs, everywhere, monkeypatch):
+    monkeypatch.setattr("spherecorr.pipelines.compare.COST_PAIRS", 1)  # what methods cost is not asked here
     models = Models(settings.backbones[0], settings.spheres[0], 448, "cpu")
     quick = EvaluationSettings(thresholds=(0.1,), resamples=0)
     related = {"asic": folder / "asic", "deil": folder / "deil"}
