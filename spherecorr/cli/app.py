@@ -44,6 +44,8 @@ def register_app(commands) -> None:
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
     )
+    parser.add_argument("--asic", type=Path, metavar="FOLDER", help="atlases for the panel Methods, as in compare")
+    parser.add_argument("--deil", type=Path, metavar="PATH", help="single-image sphere for that panel, as in compare")
     add_device(parser)
 
 
@@ -58,5 +60,5 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
-    settings = AppSettings(**chosen, device=options.device)
+    settings = AppSettings(**chosen, device=options.device, asic=options.asic, deil=options.deil)
     launch(host=options.host, port=options.port, share=options.share, settings=settings)

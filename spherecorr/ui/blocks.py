@@ -16,6 +16,7 @@ from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
 from spherecorr.ui.panels.matches import matches_panel
+from spherecorr.ui.panels.methods import methods_panel
 from spherecorr.ui.panels.pictures import picture_panels
 from spherecorr.ui.session import NO_SPHERE, Session
 
@@ -61,6 +62,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                     explained = gr.HTML()
                     kap = gr.Plot(show_label=False, elem_id="kap")
                 page.draw("KAP", truth.explain, [kap, explained])
+                methods_panel(page)
         page.wire()
 
         menus = [example, backbone, sphere, preset]

@@ -22,6 +22,7 @@ class Example:
         source_keypoints: name -> (x, y) in original pixels.
         target_keypoints: name -> (x, y) in original pixels, None where the target hides it.
         target_box: (x0, y0, x1, y1) of the object in the target; None where it is not known.
+        category: of both objects; "" where it is not known.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Example:
     source_keypoints: dict[str, Point | None]
     target_keypoints: dict[str, Point | None]
     target_box: tuple[float, float, float, float] | None
+    category: str = ""
 
 
 def read_examples(folder: Path) -> dict[str, Example]:
@@ -54,5 +56,6 @@ def read_examples(folder: Path) -> dict[str, Example]:
             source,
             target,
             tuple(entry["target_box"]) if "target_box" in entry else None,
+            entry.get("category", ""),
         )
     return examples
