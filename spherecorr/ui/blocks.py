@@ -15,9 +15,10 @@ from spherecorr.backbones import BACKBONES, weights_available
 from spherecorr.ui.api import Api
 from spherecorr.ui.drawing import READY, Drawing, say
 from spherecorr.ui.engine import AppSettings, Engine
-from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.image_files import as_files
+from spherecorr.ui.page import Page
+from spherecorr.ui.panels.ground_truth import ground_truth_panel
 from spherecorr.ui.session import NO_SPHERE, Session
 
 HERE = Path(__file__).parent
@@ -81,7 +82,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                     alpha = gr.Slider(0, 1, 0.2, step=0.01, label="Alpha: sphere's share", elem_id="alpha")
                     heat = gr.Slider(0, 1, 0, step=0.05, label="Heat map", elem_id="heat")
                     ranks = gr.Slider(1, 10, 1, step=1, label="Ranks shown", elem_id="ranks")
-                with gr.Tabs(elem_classes="sc-tabs"):
+                with gr.Tabs(elem_classes="sc-tabs") as tabs:
                     with gr.Tab("Matches"):
                         table = gr.HTML(elem_id="table")
                     small = partial(still, format="png")
@@ -91,9 +92,6 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                         maps = [
                             small(label=f"x y z as colour · {role}", min_width=140) for role in ("source", "target")
                         ]
-                    with gr.Tab("KAP") as kap_tab:
-                        explained = gr.HTML()
-                        kap = gr.Plot(show_label=False, elem_id="kap")
 
         controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]
         # What the page shows, for clicks to say what they were meant for; see clicks.js.
@@ -135,8 +133,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         drawn.then(drawing.plot, [session, *controls], globe, **newest, **QUIET)
         needs.change(handlers.settle, [session, *controls], revision, trigger_mode="multiple", **QUIET)
         draw([needs.change], as_files(drawing.pictures, "png"), [*pca, *maps, revision])
-        truth = GroundTruth(engine, handlers.examples)
-        draw([kap_tab.select, needs.change, alpha.release, foreground.input], truth.explain, [kap, explained])
+        panel_page = Page(engine, session, controls, revision, [*changes, needs.change])
+        with tabs:
+            ground_truth_panel(panel_page)
 
         api = Api(engine)
         gr.api(api.match, api_name="match")
@@ -181,7 +180,7 @@ def launch(
         server_port=port,
         share=share,
         theme=theme,
-        css_paths=HERE / "page.css",
+        css_paths=[HERE / "page.css", *sorted((HERE / "panels").glob("*.css"))],
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,
