@@ -48,15 +48,15 @@ class AppSettings:
         spheres: sphere checkpoints for the menu: names, folders or Hub ids; the first is chosen at the start. By
             default mini and those of `sphere.public` that were downloaded.
         examples: folder of the example pairs.
-        data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
         device: for the backbones, "auto" takes a GPU if there is one.
+        data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
     spheres: tuple[str, ...] = field(default_factory=lambda: ("mini", *downloaded_spheres()))
     examples: Path = field(default_factory=lambda: shipped_folder("examples"))
-    data: tuple[tuple[str, Path], ...] = ()
     device: str = "auto"
+    data: tuple[tuple[str, Path], ...] = ()
 
 
 class Engine:

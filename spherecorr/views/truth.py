@@ -65,7 +65,7 @@ def marked_figure(
 ) -> str:
     """A captioned picture with numbered marks: circles are right, diamonds lie on the twin, squares are wrong.
 
-    A line leads from each wrong match to its keypoint, a small ring. Broken outlines mark keypoints that the target
+    A line leads from each match to its keypoint, a small ring. Broken outlines mark keypoints that the target
     does not show.
 
     Args:
@@ -84,7 +84,7 @@ def marked_figure(
 
 
 def _truth(mark: Mark, unit: float, reach: float) -> str:
-    """The keypoint itself, and the way to it from a match that missed it."""
+    """The keypoint itself, and the way to it from the match."""
     if mark.truth is None:
         return ""
     x, y = mark.truth
@@ -94,10 +94,9 @@ def _truth(mark: Mark, unit: float, reach: float) -> str:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{reach:.1f}" fill="none" stroke="white" stroke-opacity=".45" '
             f'stroke-width="{unit / 4:.2f}"/>'
         )
-    if mark.verdict != "right":
-        ends = f'x1="{mark.place[0]:.1f}" y1="{mark.place[1]:.1f}" x2="{x:.1f}" y2="{y:.1f}"'
-        for colour, width in (("white", 1.1), (COLOURS[mark.verdict], 0.6)):
-            parts.append(f'<line {ends} {LINE} stroke="{colour}" stroke-width="{width * unit:.2f}"/>')
+    ends = f'x1="{mark.place[0]:.1f}" y1="{mark.place[1]:.1f}" x2="{x:.1f}" y2="{y:.1f}"'
+    for colour, width in (("white", 1.1), (COLOURS[mark.verdict], 0.6)):
+        parts.append(f'<line {ends} {LINE} stroke="{colour}" stroke-width="{width * unit:.2f}"/>')
     for colour, width in (("black", 1.1), ("white", 0.6)):
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{unit:.2f}" {LINE} stroke="{colour}" '

@@ -18,8 +18,8 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
     "decoy": ("on its twin", "The target does not show this keypoint, and the match lies on its mirrored one"),
 }
 LEGEND = (
-    "Small rings are the true places. Circles are right, squares wrong, diamonds lie on the mirrored keypoint, the "
-    "twin; a line leads to the true place. Broken outlines: the target does not show the keypoint. Numbers as in the "
+    "Lines lead from the matches to the true places, the small rings. Circles are right, squares wrong, diamonds lie "
+    "on the mirrored keypoint, the twin. Broken outlines: the target does not show the keypoint. Numbers as in the "
     "table."
 )
 KAP_EXPLAINED = (
@@ -84,8 +84,8 @@ def absent_sentence(one: Explained, similarity: str, labels: Mapping[str, str]) 
     worst = max(hidden, key=lambda row: row.negative or 0.0)
     return (
         f"Here {len(hidden)} of {len(one.rows)} keypoints are hidden. By the {similarity} similarity the surest of "
-        f"them, {html.escape(label_of(worst, labels))}, scores {worst.negative:.2f}: {worst.outranked} of {right} right "
-        f"scores are not above it. Without it KAP would be {_percent(worst.kap_without)} instead of "
+        f"them, {html.escape(label_of(worst, labels))}, scores {worst.negative:.2f}: {worst.outranked} of {right} "
+        f"right scores are not above it. Without it KAP would be {_percent(worst.kap_without)} instead of "
         f"{_percent(one.kap)}."
     )
 
