@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from spherecorr.data.reading import read_all
 from spherecorr.data.records import DatasetError, PairRecord
 from spherecorr.data.registry import DATASETS, open_dataset
 from spherecorr.data.symmetry import Symmetry, known_symmetry
@@ -84,6 +85,11 @@ class PairList:
         names = {**record.source.keypoints, **record.target.keypoints}
         labels = {name: self._label(record.source.category, name) for name in names} if self._label else {}
         return AnnotatedPair(record, self._symmetry, labels)
+
+    def all(self) -> list[AnnotatedPair]:
+        """Every pair that can be read; for short lists."""
+        numbered = [(category, i + 1) for category, count in self.counts.items() for i in range(count)]
+        return read_all(lambda one: self.pair(*one), numbered, broken=[])
 
     def _listed(self) -> dict[str, list[Reader]]:
         with self._lock:

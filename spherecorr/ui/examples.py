@@ -11,6 +11,9 @@ from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.images import picture_size
 from spherecorr.ui.session import Point
 
+OWN_IMAGES = "own"
+"""In the menu of examples: none of them."""
+
 
 @dataclass(frozen=True)
 class Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from spherecorr.evaluation.summary import summarise
 from spherecorr.shipped import shipped_folder
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.examples import example_pairs, read_examples
+from spherecorr.ui.examples import OWN_IMAGES, example_pairs, read_examples
 from spherecorr.ui.session import MAX_POINTS, Controls, Picture, Point, Session, Visit
 
 THRESHOLD, PROTOCOL = 0.1, "corrected"
@@ -74,13 +75,12 @@ class GroundTruth:
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        examples = read_examples(engine.settings.examples)
+        self._examples = read_examples(engine.settings.examples)
         renders = shipped_folder("examples") / "renders"
-        datasets = [*([("renders", renders)] if renders.is_dir() else []), *engine.settings.data]
-        lists = [example_pairs(examples)] if examples else []
-        lists += [open_pairs(name, root) for name, root in datasets]
+        self._shipped = [example_pairs(self._examples)] if self._examples else []
+        self._shipped += [open_pairs("renders", renders)] if renders.is_dir() else []
+        lists = [*self._shipped, *(open_pairs(name, root) for name, root in engine.settings.data)]
         self.lists = {str(i): pairs for i, pairs in enumerate(lists)}
-        self._examples = {(str(one.source), str(one.target)): one for one in examples.values()}
         self._opened = Cache(OPENED_KEPT)
 
     def pairs(self, chosen: str) -> PairList:
@@ -101,20 +101,26 @@ class GroundTruth:
         self._opened.get(_paths(pictures), lambda: pair)
         shown = [name for name, point in source.keypoints.items() if point]
         shown.sort(key=lambda name: target.keypoints.get(name) is None)
-        session.visit = Visit(*pictures).with_points([inside(source, name) for name in shown])
+        session.visit = Visit(*pictures, tuple(inside(source, name) for name in shown[:MAX_POINTS]))
         both = sum(target.keypoints.get(name) is not None for name in shown)
         more = f"; the first {MAX_POINTS} are placed as points" if len(shown) > MAX_POINTS else ""
         text = f"{category}, pair {int(number)}: {len(shown)} keypoints, {both} of them in the target too{more}."
         return text, "info"
 
+    def example(self, session: Session) -> str:
+        """What the page's menu of examples says of the pictures that are open."""
+        paths = session.visit.pair and _paths(session.visit.pair)
+        same = (one.id for one in self._examples.values() if (str(one.source), str(one.target)) == paths)
+        return next(same, OWN_IMAGES)
+
     def shown(self, visit: Visit) -> AnnotatedPair | None:
         """What is known of the pictures that a visit shows; None where nothing is, or one of them is mirrored."""
         if visit.pair is None or any(picture.mirrored for picture in visit.pair):
             return None
-        paths = _paths(visit.pair)
-        if (pair := self._known(paths)) is not None:
+        source, target = _paths(visit.pair)
+        if (pair := self._known((source, target))) is not None:
             return pair
-        pair = self._known(paths[::-1])
+        pair = self._known((target, source))
         return pair and pair.swapped()
 
     def score(self, pair: AnnotatedPair, pictures: tuple[Picture, Picture], controls: Controls) -> Scores:
@@ -147,10 +153,19 @@ class GroundTruth:
             found[similarity] = Explained(pck, kap, keypoint_scores(table, i)[1])
         return Scores(table, report, found)
 
-    def _known(self, paths: tuple[str, ...]) -> AnnotatedPair | None:
-        if paths in self._examples:
-            return AnnotatedPair(self._examples[paths].record())
-        return self._opened.get(paths, lambda: None) if paths in self._opened else None
+    @cached_property
+    def _always_known(self) -> dict[tuple[str, str], AnnotatedPair]:
+        """What ships, which the page's menu of examples or its address may have opened."""
+        found = {}
+        for pairs in self._shipped:
+            for pair in pairs.all():
+                found[str(pair.record.source.path), str(pair.record.target.path)] = pair
+        return found
+
+    def _known(self, paths: tuple[str, str]) -> AnnotatedPair | None:
+        if paths in self._opened:
+            return self._opened.get(paths, lambda: None)
+        return self._always_known.get(paths)
 
 
 def inside(image: ImageRecord, name: str) -> Point:

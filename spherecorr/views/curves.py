@@ -11,7 +11,7 @@ from plotly.io import to_html
 from spherecorr.evaluation.one_pair import KeypointScore
 from spherecorr.evaluation.report import Report
 
-COLOURS = {"raw": "#ff6e3a", "sphere": "#008df9", "fused": "#8400cd"}
+COLOURS = {"raw": "#ff6e3a", "sphere": "#008df9", "fused": "#a33ee0"}
 MORE_COLOURS = ("#009f81", "#9f0162", "#ffc33b", "#a86a1f", "#00c2f9")  # of further alphas
 RIGHT, WRONG = "#009f81", "#e20134"
 

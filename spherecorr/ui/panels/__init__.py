@@ -1,1 +1,1 @@
-"""What stands below the pictures: one file a tab."""
+"""The tabs below the pictures, one file each; see `page.Page` for what they are given."""

@@ -15,6 +15,7 @@ from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.summary import sides_named
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.ground_truth import THRESHOLD, GroundTruth, Scores, inside
+from spherecorr.ui.page import PRIVATE, Page
 from spherecorr.ui.panels.ground_truth_tables import (
     ABSENT_EXPLAINED,
     KAP_EXPLAINED,
@@ -35,11 +36,10 @@ NO_KEYPOINTS = "The pictures that are open have no annotated keypoints. Open a p
 MIRRORED = "In a mirrored picture left and right are exchanged, and the keypoints no longer fit. Mirror it back."
 COMPUTING = "The features are being computed; the keypoints are scored when they are there."
 TWINS_UNKNOWN = "The dataset does not say which keypoints mirror each other, so twins are not told apart."
-QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def ground_truth_panel(page: Any) -> None:
-    """Build the panel on a page."""
+def ground_truth_panel(page: Page, example: gr.Dropdown) -> None:
+    """Build the panel on a page; `example` is the page's menu of examples, which follows what is opened here."""
     truth = GroundTruth(page.engine)
     panel = Panel(truth)
     with gr.Tab(TITLE):
@@ -58,13 +58,13 @@ def ground_truth_panel(page: Any) -> None:
     page.draw(TITLE, panel.draw, [matches, kap, *plots])
     pair = [chosen, category, number]
     for trigger in (
-        chosen.input(panel.choose_list, chosen, [category, number], **QUIET).then,
-        category.input(panel.choose_category, [chosen, category], number, **QUIET).then,
-        any_pair.click(panel.choose_any, chosen, [category, number], **QUIET).then,
+        chosen.input(panel.choose_list, chosen, [category, number], **PRIVATE).then,
+        category.input(panel.choose_category, [chosen, category], number, **PRIVATE).then,
+        any_pair.click(panel.choose_any, chosen, [category, number], **PRIVATE).then,
         number.release,
         open_pair.click,
     ):
-        page.act(trigger, truth.open, *pair)
+        page.act(trigger, truth.open, *pair).then(truth.example, page.session, example, **PRIVATE)
 
 
 class Panel:

@@ -67,7 +67,7 @@ def matches_html(found: Mapping[str, Explained], labels: Mapping[str, str], orde
 def kap_html(found: Mapping[str, Explained], labels: Mapping[str, str], order: Sequence[int]) -> str:
     """Every keypoint's highest right and wrong score, and KAP without it."""
     last = list(found)[-1]
-    head = ["keypoint", *(f"{name}: near / else" for name in found), f"KAP without it, {last}"]
+    head = ["keypoint", *(f"{name}: near / else" for name in found), f"{last} KAP without it"]
     lines = []
     for number, i in enumerate(order, start=1):
         rows = [one.rows[i] for one in found.values()]
@@ -103,7 +103,7 @@ def in_words(one: Explained, title: str) -> str:
 
 def _match_cell(row: KeypointScore) -> str:
     word, title = VERDICTS[row.verdict]
-    badge = f'<span class="sc-verdict sc-{row.verdict}" title="{title}">{word}</span>'
+    badge = f'<span class="sc-verdict" data-is="{row.verdict}" title="{title}">{word}</span>'
     if row.present:
         return f"{badge} {row.error:.0f} px <i>{row.error / row.threshold:.2f} ×</i>"
     return badge if row.negative is None else f"{badge} score {row.negative:.2f}"
