@@ -44,7 +44,9 @@ def test_a_rendered_pair_opens_and_is_scored(page):
     page.wait_for_function("(rows) => document.querySelectorAll(rows).length > 2", arg=rows)
     assert page.input_value("#truth-category input") == "aeroplane"
     assert page.input_value("#example input") == "Your own images"
-    page.wait_for_function("() => document.querySelectorAll('#table tbody tr').length > 2")  # its points are on the page
+    page.wait_for_function(
+        "() => document.querySelectorAll('#table tbody tr').length > 2"
+    )  # its points are on the page
     assert page.locator("#truth-matches figure svg[aria-label*='keypoints right']").count() == 3
     page.wait_for_selector(".sc-truth-plots .js-plotly-plot")
 
