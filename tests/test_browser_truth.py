@@ -14,14 +14,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="
 
 @pytest.fixture
 def page(tiny_app):
-    """The page of the tiny app on a phone; at its end no console error may have happened."""
+    """The page of the tiny app; at its end no console error may have happened."""
     from playwright.sync_api import sync_playwright
 
     demo = build_demo(tiny_app)
     _, address, _ = launch(demo=demo, prevent_thread_lock=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(60_000)
         troubles = []
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -40,7 +41,7 @@ def test_a_rendered_pair_opens_and_is_scored(page):
     assert "not in the target" in page.locator(rows).last.inner_text()
 
     page.click("#truth-list input")
-    page.get_by_role("option", name="renders").click()
+    page.get_by_role("option", name="Rendered pairs").click()
     page.wait_for_function("(rows) => document.querySelectorAll(rows).length > 2", arg=rows)
     assert page.input_value("#truth-category input") == "aeroplane"
     assert page.input_value("#example input") == "Your own images"
@@ -54,3 +55,6 @@ def test_a_rendered_pair_opens_and_is_scored(page):
     page.locator("#truth-number input[type=number]").fill("2")
     page.click("#truth-open")
     page.wait_for_function("(old) => document.querySelector('#truth-matches').innerText !== old", arg=before)
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390  # wide tables scroll by themselves

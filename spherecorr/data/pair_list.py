@@ -98,7 +98,7 @@ class PairList:
             return self._pairs
 
 
-def open_pairs(name: str, root: str | Path) -> PairList:
+def open_pairs(name: str, root: str | Path, title: str | None = None) -> PairList:
     """The pairs of a dataset's test split, or of its last one where it has no test split.
 
     A reader that knows its pairs by name is asked for one at a time; of others the whole split is read when it is
@@ -107,6 +107,7 @@ def open_pairs(name: str, root: str | Path) -> PairList:
     Args:
         name: a key of `data.registry.DATASETS`.
         root: the dataset's folder.
+        title: of the list; by default what dataset, split and folder are called.
 
     Raises:
         DatasetError: as of `open_dataset`, or the dataset has no pairs with keypoints.
@@ -122,7 +123,7 @@ def open_pairs(name: str, root: str | Path) -> PairList:
     split = "test" if "test" in dataset.splits else dataset.splits[-1]
     named = hasattr(dataset, "pair_names")
     pairs = PairList(
-        f"{dataset.title}, {split}: {Path(root).resolve().name}",
+        title or f"{dataset.title}, {split}: {Path(root).resolve().name}",
         lambda: _by_name(dataset, split) if named else _read_whole(dataset, split),
         known_symmetry(dataset),
         getattr(dataset, "keypoint_label", None),

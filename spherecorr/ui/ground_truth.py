@@ -78,7 +78,7 @@ class GroundTruth:
         self._examples = read_examples(engine.settings.examples)
         renders = shipped_folder("examples") / "renders"
         self._shipped = [example_pairs(self._examples)] if self._examples else []
-        self._shipped += [open_pairs("renders", renders)] if renders.is_dir() else []
+        self._shipped += [open_pairs("renders", renders, "Rendered pairs")] if renders.is_dir() else []
         lists = [*self._shipped, *(open_pairs(name, root) for name, root in engine.settings.data)]
         self.lists = {str(i): pairs for i, pairs in enumerate(lists)}
         self._opened = Cache(OPENED_KEPT)
