@@ -98,6 +98,7 @@ class GroundTruth:
         pair = self.pairs(chosen).pair(category, int(number))
         source, target = pair.record.source, pair.record.target
         pictures = self.engine.open(source.path), self.engine.open(target.path)
+        self._opened.drop(_paths(pictures))  # two pairs of a dataset may have the same pictures and other keypoints
         self._opened.get(_paths(pictures), lambda: pair)
         shown = [name for name, point in source.keypoints.items() if point]
         shown.sort(key=lambda name: target.keypoints.get(name) is None)
@@ -163,9 +164,11 @@ class GroundTruth:
         return found
 
     def _known(self, paths: tuple[str, str]) -> AnnotatedPair | None:
-        if paths in self._opened:
-            return self._opened.get(paths, lambda: None)
-        return self._always_known.get(paths)
+        shipped = self._always_known
+        try:
+            return self._opened.get(paths, lambda: shipped[paths])
+        except KeyError:
+            return None
 
 
 def inside(image: ImageRecord, name: str) -> Point:
