@@ -53,6 +53,7 @@ class AppSettings:
         device: for the backbones, "auto" takes a GPU if there is one.
         asic: flat atlases for the panel Methods, a folder for each category, see `pipelines.compare`.
         deil: a sphere learned from single images, for that panel; a checkpoint or a run.
+        data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
@@ -61,6 +62,7 @@ class AppSettings:
     device: str = "auto"
     asic: Path | None = None
     deil: Path | None = None
+    data: tuple[tuple[str, Path], ...] = ()
 
 
 class Engine:
