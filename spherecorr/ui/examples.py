@@ -22,14 +22,13 @@ class Example:
     Attributes:
         id: its name in `examples.json`.
         title: for the menu.
-        category: of the objects.
+        category: of both objects; the id where it is not known.
         source: path of the picture with the points.
         target: path of the other picture.
         points: of the source, set when the example opens.
         source_keypoints: name -> (x, y) in original pixels.
         target_keypoints: name -> (x, y) in original pixels, None where the target hides it.
         target_box: (x0, y0, x1, y1) of the object in the target; None where it is not known.
-        category: of both objects; "" where it is not known.
     """
 
     id: str
@@ -41,7 +40,6 @@ class Example:
     source_keypoints: dict[str, Point | None]
     target_keypoints: dict[str, Point | None]
     target_box: tuple[float, float, float, float] | None
-    category: str = ""
 
     def record(self) -> PairRecord:
         """The pair as a dataset would give it."""
@@ -85,6 +83,5 @@ def read_examples(folder: Path) -> dict[str, Example]:
             source,
             target,
             tuple(entry["target_box"]) if "target_box" in entry else None,
-            entry.get("category", ""),
         )
     return examples
