@@ -8,10 +8,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from spherecorr.data.download import DownloadError, Report, fetch
 from spherecorr.sphere.checkpoint import CheckpointError, import_authors, save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.public import PublicSphere, public_folder
+from spherecorr.transfer import DownloadError, Report, answers, fetch
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -37,6 +37,8 @@ def download_sphere(
     """
     url = sphere_address(sphere, mirror)
     kept = public_folder(f"{sphere.name}.download")
+    if not answers(url):
+        raise DownloadError(f"{url} does not answer. Connect to the network and retry.")
     file = fetch(url, kept / url.rpartition("/")[2], sphere.megabytes, report)
     try:
         folder = import_sphere(sphere, file, url)
