@@ -7,8 +7,10 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from spherecorr.transfer import Report, byte_bars
+if TYPE_CHECKING:
+    from spherecorr.transfer import Report
 
 INTERVAL = 0.2
 """Seconds between two lines."""
@@ -22,6 +24,8 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def reporting(progress: str) -> Iterator[Report]:
     """Bars, or at most a few lines a second on stdout: `{"file": name, "done": bytes, "total": bytes or null}`."""
+    from spherecorr.transfer import byte_bars
+
     if progress == "bars":
         with byte_bars() as report:
             yield report
