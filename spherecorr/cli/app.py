@@ -36,13 +36,19 @@ def register_app(commands) -> None:
         action="append",
         metavar="PATH",
         help="sphere mapper to offer: mini, a published one that was downloaded, a folder or a Hub id; repeat for "
-        "more, the first is chosen at the start (default: mini, and all that were downloaded)",
+        "more, the first is chosen at the start (default: mini, and the published ones)",
     )
     parser.add_argument(
         "--examples",
         type=Path,
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
+    )
+    parser.add_argument(
+        "--no-downloads",
+        dest="downloads",
+        action="store_false",
+        help="let no visitor download backbones and spheres that are not on this machine",
     )
     add_device(parser)
 
@@ -58,5 +64,5 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
-    settings = AppSettings(**chosen, device=options.device)
+    settings = AppSettings(**chosen, device=options.device, downloads=options.downloads)
     launch(host=options.host, port=options.port, share=options.share, settings=settings)

@@ -25,7 +25,7 @@ from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.domain import domain_of, unlike_training
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
-from spherecorr.sphere.public import downloaded_spheres
+from spherecorr.sphere.public import PUBLIC_SPHERES
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
@@ -45,16 +45,18 @@ class AppSettings:
 
     Attributes:
         backbones: names for the menu; the first is chosen at the start.
-        spheres: sphere checkpoints for the menu: names, folders or Hub ids; the first is chosen at the start. By
-            default mini and those of `sphere.public` that were downloaded.
+        spheres: sphere checkpoints to offer: names, folders or Hub ids; the first is chosen at the start. By default
+            mini and those of `sphere.public`, of which the menu shows what is on this machine.
         examples: folder of the example pairs.
         device: for the backbones, "auto" takes a GPU if there is one.
+        downloads: whether visitors may download what is missing.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
-    spheres: tuple[str, ...] = field(default_factory=lambda: ("mini", *downloaded_spheres()))
+    spheres: tuple[str, ...] = ("mini", *PUBLIC_SPHERES)
     examples: Path = field(default_factory=lambda: shipped_folder("examples"))
     device: str = "auto"
+    downloads: bool = True
 
 
 class Engine:
