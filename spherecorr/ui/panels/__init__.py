@@ -1,1 +1,1 @@
-"""The page's panels, one file each."""
+"""The tabs below the pictures, one file each; see `page.Page` for what they are given."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.downloads import Downloads
@@ -37,8 +36,7 @@ def weights_panel(page: Page, downloads: Downloads | None = None) -> None:
         clock = gr.Timer(SECONDS, active=False)
     known = gr.State("")
     outputs: Any = [shown, clock, known, backbone, sphere]
-    assert Context.root_block is not None
-    gr.on([Context.root_block.load, tab.select, clock.tick], weights.refresh, known, outputs, queue=False, **PRIVATE)
+    gr.on([tab.select, clock.tick], weights.refresh, known, outputs, queue=False, **PRIVATE)
     shown.submit(weights.press, known, outputs, queue=False, **PRIVATE)
 
 
@@ -67,7 +65,7 @@ class Weights:
         return self.view(message), gr.Timer(active=self._downloads.is_busy()), state, *updates
 
     def press(self, known: str, event: gr.EventData) -> tuple[Any, ...]:
-        """A button: `event` has an `action`, "start" or "cancel", the item's `key`, and whether its terms are `accepted`."""
+        """A button: `event` has an `action`, "start" or "cancel", an item's `key`, and whether terms are `accepted`."""
         message = ""
         try:
             self._act(event._data if isinstance(event._data, dict) else {})
