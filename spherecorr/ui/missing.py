@@ -111,7 +111,7 @@ def _terms(licence: str) -> str:
     restricted = [part for part in licence.split(", ") if part.lower() not in FREE]
     if not licence:
         return "The licence is not known; the page about it may tell"
-    return f"The {', '.join(restricted)} may restrict what the weights are used for" if restricted else ""
+    return f"{', '.join(restricted)}, which may restrict what the weights are used for" if restricted else ""
 
 
 def _page(missing: str) -> str:
