@@ -99,8 +99,9 @@ class Engine:
         name, wanted = controls.backbone, self._wanted_tokens(controls)
         # A click in the page must not start a download.
         if not name.startswith("local-dir:") and not weights_available(name):
+            panel = "in the panel Weights, or " if self.settings.downloads else ""
             raise BackboneError(
-                f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`. "
+                f"The weights of '{name}' are not here. Fetch them {panel}with `spherecorr download {name}`. "
                 f"{download_notice(name)}"
             )
         key = (name, wanted, _weights_digest(name))

@@ -21,7 +21,7 @@ function size(bytes) {
 
 // Text in which addresses become links and what stands between backticks becomes code.
 function rich(text) {
-  return text.split(/(`[^`]+`|https:\/\/\S+)/).map((part) => {
+  return text.split(/(`[^`]+`|https:\/\/[^\s,]+)/).map((part) => {
     if (part.startsWith("`")) return make("code", "", part.slice(1, -1));
     if (!part.startsWith("https:")) return part;
     return make("a", "", part, { href: part, target: "_blank", rel: "noopener noreferrer" });
@@ -33,7 +33,7 @@ function howFar({ state, done, total, sentence }) {
   if (state === "waiting") return "Waits until other downloads have ended.";
   if (state === "running") return done ? (done === total ? `${bytes}; being put into place …` : bytes) : "Asking …";
   if (state === "failed") return sentence;
-  return `Stopped at ${bytes}. What came is kept.`;
+  return done ? `Stopped at ${bytes}. What came is kept.` : "Stopped before anything came.";
 }
 
 function build(item) {
@@ -65,7 +65,7 @@ function build(item) {
   const button = make("button", "", "", { type: "button" });
   doing.append(...(item.terms ? [label] : []), bar, told, button);
 
-  let active = false, sent = false;
+  let active = false, sent = false, said = "";
   const entry = { row, item, update };
   function enable() {
     button.disabled = sent || (!active && Boolean(item.terms) && !tick.checked);
@@ -73,13 +73,14 @@ function build(item) {
   tick.addEventListener("change", enable);
   button.addEventListener("click", () => {
     sent = true;
+    say.textContent = "";
     enable();
     trigger("submit", { action: active ? "cancel" : "start", key: item.key, accepted: tick.checked });
   });
   function update(progress, allowed) {
     active = ["waiting", "running"].includes(progress?.state);
     sent = false;
-    const word = active ? "Cancel" : progress ? "Resume" : "Download";
+    const word = active ? "Cancel" : !progress ? "Download" : progress.done ? "Resume" : "Retry";
     if (button.textContent !== word) button.textContent = word;
     button.setAttribute("aria-label", active ? `Cancel the download of ${item.title}` : `${word} ${item.title}`);
     label.hidden = active || !allowed;
@@ -88,7 +89,8 @@ function build(item) {
     bar.max = progress?.total || 1;
     if (progress?.total) bar.value = progress.done;
     else bar.removeAttribute("value"); // how many bytes there will be is not known
-    told.textContent = progress ? howFar(progress) : "";
+    const words = progress ? howFar(progress) : "";
+    if (words !== said) told.replaceChildren(...rich((said = words)));
     row.dataset.state = progress?.state || "";
     enable();
   }
@@ -120,7 +122,7 @@ function draw() {
   none.hidden = items.length > 0;
   const news = arrived.length ? `${arrived.join(", ")}: here now, and in the menu above.` : "";
   const words = message || news || refusal;
-  if (words || items.some((item) => ["waiting", "running"].includes(item.progress?.state))) say.textContent = words || say.textContent;
+  if (words) say.textContent = words; // stays until the next press
   say.hidden = !say.textContent;
   say.classList.toggle("sc-warn", Boolean(message));
 }
