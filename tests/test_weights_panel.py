@@ -70,9 +70,8 @@ def test_a_name_of_ones_own(cache, tmp_path):
     names = (f"local-dir:{tmp_path}", "diffusion:somebody/model", "hf-hub:somebody/vit")
     folder, diffusion, other = missing_of(names, ())
     assert folder.how.startswith("It is a folder on this machine") and folder.page == ""
-    assert (
-        diffusion.page == "https://huggingface.co/somebody/model" and "somebody/model may restrict" in diffusion.terms
-    )
+    assert diffusion.page == "https://huggingface.co/somebody/model"
+    assert diffusion.terms == "that of somebody/model, which may restrict what the weights are used for"
     assert other.terms == "The licence is not known; the page about it may tell" and other.bytes is None
 
 
