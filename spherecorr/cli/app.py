@@ -36,7 +36,7 @@ def register_app(commands) -> None:
         action="append",
         metavar="PATH",
         help="sphere mapper to offer: mini, a published one that was downloaded, a folder or a Hub id; repeat for "
-        "more, the first is chosen at the start (default: mini, and all that were downloaded)",
+        "more, the first is chosen at the start (default: mini, and the published ones)",
     )
     parser.add_argument(
         "--examples",
@@ -52,6 +52,12 @@ def register_app(commands) -> None:
         nargs=2,
         metavar=("NAME", "ROOT"),
         help="dataset whose test pairs the panel Ground truth offers, such as spair and its folder; repeat for more",
+    )
+    parser.add_argument(
+        "--no-downloads",
+        dest="downloads",
+        action="store_false",
+        help="let no visitor download backbones and spheres that are not on this machine",
     )
     add_device(parser)
 
@@ -73,5 +79,6 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
-    settings = AppSettings(**chosen, data=data, device=options.device, asic=options.asic, deil=options.deil)
+    more = {name: getattr(options, name) for name in ("device", "asic", "deil", "downloads")}
+    settings = AppSettings(**chosen, data=data, **more)
     launch(host=options.host, port=options.port, share=options.share, settings=settings)

@@ -26,7 +26,7 @@ from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.domain import domain_of, unlike_training
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
-from spherecorr.sphere.public import downloaded_spheres
+from spherecorr.sphere.public import PUBLIC_SPHERES
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 
@@ -47,22 +47,24 @@ class AppSettings:
 
     Attributes:
         backbones: names for the menu; the first is chosen at the start.
-        spheres: sphere checkpoints for the menu: names, folders or Hub ids; the first is chosen at the start. By
-            default mini and those of `sphere.public` that were downloaded.
+        spheres: sphere checkpoints to offer: names, folders or Hub ids; the first is chosen at the start. By default
+            mini and those of `sphere.public`, of which the menu shows what is on this machine.
         examples: folder of the example pairs.
         device: for the backbones, "auto" takes a GPU if there is one.
         asic: flat atlases for the panel Methods, a folder for each category, see `pipelines.compare`.
         deil: a sphere learned from single images, for that panel; a checkpoint or a run.
         data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
+        downloads: whether visitors may download what is missing.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
-    spheres: tuple[str, ...] = field(default_factory=lambda: ("mini", *downloaded_spheres()))
+    spheres: tuple[str, ...] = ("mini", *PUBLIC_SPHERES)
     examples: Path = field(default_factory=lambda: shipped_folder("examples"))
     device: str = "auto"
     asic: Path | None = None
     deil: Path | None = None
     data: tuple[tuple[str, Path], ...] = ()
+    downloads: bool = True
 
 
 class Engine:
@@ -106,8 +108,9 @@ class Engine:
         name, wanted = controls.backbone, self._wanted_tokens(controls)
         # A click in the page must not start a download.
         if not name.startswith("local-dir:") and not weights_available(name):
+            panel = "in the panel Weights, or " if self.settings.downloads else ""
             raise BackboneError(
-                f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`. "
+                f"The weights of '{name}' are not here. Fetch them {panel}with `spherecorr download {name}`. "
                 f"{download_notice(name)}"
             )
         key = (name, wanted, _weights_digest(name))
