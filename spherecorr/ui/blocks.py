@@ -12,13 +12,14 @@ import plotly
 from gradio.components import Component
 
 from spherecorr.backbones import BACKBONES, weights_available
-from spherecorr.ui.api import Api
+from spherecorr.ui.api import add_endpoints
 from spherecorr.ui.drawing import READY, Drawing, say
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.image_files import as_files
 from spherecorr.ui.session import NO_SPHERE, Session
+from spherecorr.ui.uploads import GuardedBlocks
 
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -40,7 +41,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     engine = Engine(settings)
     handlers, drawing = Handlers(engine), Drawing(engine)
     gr.set_static_paths([PLOTLY_JS])
-    with gr.Blocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+    with GuardedBlocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
         session = gr.State(Session())
         revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
@@ -138,9 +139,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         truth = GroundTruth(engine, handlers.examples)
         draw([kap_tab.select, needs.change, alpha.release, foreground.input], truth.explain, [kap, explained])
 
-        api = Api(engine)
-        gr.api(api.match, api_name="match")
-        gr.api(api.features_pca, api_name="features_pca")
+        add_endpoints(engine)
     return demo.queue(max_size=64, default_concurrency_limit=4)
 
 
@@ -151,6 +150,7 @@ def launch(
     share: bool = False,
     settings: AppSettings | None = None,
     demo: gr.Blocks | None = None,
+    mcp: bool = False,
     prevent_thread_lock: bool = False,
 ) -> tuple:
     """Serve the app.
@@ -162,6 +162,7 @@ def launch(
         share: also open a public link through Gradio's service.
         settings: what the app offers.
         demo: an app that is built already.
+        mcp: also serve the endpoints as tools of the Model Context Protocol.
         prevent_thread_lock: return at once, for tests.
 
     Returns:
@@ -185,6 +186,7 @@ def launch(
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,
+        mcp_server=mcp or None,
         prevent_thread_lock=prevent_thread_lock,
     )
 
