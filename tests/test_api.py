@@ -24,8 +24,8 @@ from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
 from spherecorr.ui.table import match_records
-from spherecorr.ui.uploads import HOW_TO_SEND
 
+HOW_TO_SEND = "Send images as uploaded files, in Python with gradio_client's handle_file(path)."
 ENDPOINTS = {"/match", "/pca", "/sphere_map", "/backbones"}
 
 

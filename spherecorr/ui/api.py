@@ -10,9 +10,10 @@ from PIL import Image
 
 from spherecorr.backbones.registry import Preset
 from spherecorr.errors import SpherecorrError
-from spherecorr.ui.api_inputs import choice, file_path, point_pairs, preset_name, rank_count, share, switch
+from spherecorr.ui.api_inputs import choice, point_pairs, preset_name, rank_count, share, switch
 from spherecorr.ui.api_menu import backbone_records, fitting_sphere
 from spherecorr.ui.engine import Engine
+from spherecorr.ui.guard import upload_path
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture
 from spherecorr.ui.table import match_records
 from spherecorr.views.pca import pca_pictures
@@ -163,7 +164,7 @@ class Api:
         )
 
     def _open(self, file: Any) -> Picture:
-        return self._engine.open(file_path(file))
+        return self._engine.open(upload_path(file))
 
 
 def _about(controls: Controls) -> dict[str, Any]:

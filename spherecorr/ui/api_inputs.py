@@ -12,24 +12,11 @@ from typing import Any
 from spherecorr.backbones.registry import Preset
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.session import MAX_POINTS, Point
-from spherecorr.ui.uploads import HOW_TO_SEND, UploadError, upload_path
 
 PRESETS: tuple[Preset, ...] = ("fast", "balanced", "fine")
 MAX_RANKS = 100
 _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
-
-
-def file_path(file: Any) -> str:
-    """Path of an uploaded image.
-
-    Raises:
-        UploadError: any other payload.
-    """
-    path = upload_path(file)
-    if path is None:
-        raise UploadError(HOW_TO_SEND)
-    return path
 
 
 def point_pairs(points: Any) -> list[Point]:

@@ -6,24 +6,20 @@ files that were uploaded to this app, and no others; and an error, whatever it i
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 from gradio.components.api_component import Api as ApiInput
-from gradio.utils import get_upload_folder, is_in_or_equal
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.failures import sentence
+from spherecorr.ui.image_files import uploaded
 
 FILE_ROUTE = "/gradio_api/file="
 FILE_META = {"_type": "gradio.FileData"}
 MAX_DEPTH = 16
-HOW_TO_SEND = "Send images as uploaded files, in Python with gradio_client's handle_file(path)."
-
-
-class UploadError(SpherecorrError):
-    """What came with an event is refused; the message says what to send."""
 
 
 class GuardedBlocks(gr.Blocks):
@@ -54,45 +50,41 @@ def checked(value: Any, depth: int = 0) -> Any:
     """A value of an event with its file payloads reduced to what was uploaded.
 
     Raises:
-        UploadError: a file of elsewhere, or too deep a nesting.
+        SpherecorrError: a file of elsewhere, or too deep a nesting.
     """
     if depth > MAX_DEPTH:
-        raise UploadError(f"A value is nested more than {MAX_DEPTH} levels deep.")
+        raise SpherecorrError(f"A value is nested more than {MAX_DEPTH} levels deep.")
     if isinstance(value, dict):
         if "path" in value and "meta" in value:
-            return _uploaded(value)
+            return _reduced(value)
         return {key: checked(entry, depth + 1) for key, entry in value.items()}
     return [checked(entry, depth + 1) for entry in value] if isinstance(value, list) else value
 
 
-def upload_path(file: Any) -> str | None:
-    """Path of a file that was uploaded to this app; None for any other payload.
+def upload_path(file: Any) -> Path:
+    """Path of a file payload.
 
     An address under which this app serves an upload, as Gradio's helper for MCP gives them, stands for that upload,
     whatever host it names: nothing is fetched.
+
+    Raises:
+        SpherecorrError: it is no file that was uploaded to this app.
     """
     path = file.get("path") if isinstance(file, dict) else None
-    if not isinstance(path, str) or "\0" in path:
-        return None
-    if path.startswith(("http://", "https://")):
-        route = _route(path)
-        if not route.startswith(FILE_ROUTE):
-            return None
-        path = unquote(route.removeprefix(FILE_ROUTE))
-    # A path is what the caller claims.
-    return path if "\0" not in path and is_in_or_equal(path, get_upload_folder()) else None
+    return uploaded(_served_path(path) if isinstance(path, str) and path.startswith(("http://", "https://")) else path)
 
 
-def _route(address: str) -> str:
+def _served_path(address: str) -> str | None:
+    """The path in the address of a file that this app serves."""
     try:
-        return urlsplit(address).path
+        route = urlsplit(address).path
     except ValueError:
-        return ""
+        return None
+    return unquote(route.removeprefix(FILE_ROUTE)) if route.startswith(FILE_ROUTE) else None
 
 
-def _uploaded(payload: dict[str, Any]) -> dict[str, Any]:
-    path = upload_path(payload)
-    if path is None or payload["meta"] != FILE_META:
-        raise UploadError(HOW_TO_SEND)
+def _reduced(payload: dict[str, Any]) -> dict[str, Any]:
+    """A file payload with nothing but what was uploaded, and its names."""
+    path = upload_path(payload if payload["meta"] == FILE_META else None)
     names = {key: payload.get(key) for key in ("orig_name", "mime_type")}
-    return {"path": path, "meta": FILE_META} | {key: name for key, name in names.items() if isinstance(name, str)}
+    return {"path": str(path), "meta": FILE_META} | {key: name for key, name in names.items() if isinstance(name, str)}
