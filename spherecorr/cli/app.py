@@ -60,6 +60,9 @@ def run_app(options: argparse.Namespace) -> None:
         raise SpherecorrError(f"There is no {LISTING} in '{options.examples}'; name a folder with one.")
     if options.mcp and find_spec("mcp") is None:
         raise SpherecorrError('--mcp needs the package mcp; run `pip install "spherecorr[mcp]"` first.')
+    from spherecorr.ui.space import prepare_space
+
+    prepare_space()
     from spherecorr.ui.blocks import launch
     from spherecorr.ui.engine import AppSettings
 
