@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 from plotly.graph_objects import Figure, Scatter
 
 from spherecorr.data.records import ImageRecord, PairRecord
@@ -24,6 +24,7 @@ from spherecorr.matching.match import match
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
 from spherecorr.views import show
+from spherecorr.views.curves import COLOURS
 from spherecorr.views.globe import SIDE, TITLE, globe_picture
 from spherecorr.views.sphere_plot import Patches, on_sphere
 from spherecorr.views.stills import still
@@ -134,8 +135,8 @@ def test_pictures_and_maps_that_do_not_belong_together_are_refused(pair):
 def test_a_report_is_two_plots_and_a_table(scored):
     report, _ = scored
     shown = show.report(report).image
-    for colour in ((0xFF, 0x6E, 0x3A), (0x00, 0x8D, 0xF9), (0x84, 0x00, 0xCD)):
-        assert colour_share(shown, colour) > 30  # of raw, sphere and fused, at least in the legends
+    for colour in COLOURS.values():
+        assert colour_share(shown, ImageColor.getrgb(colour)) > 30  # of raw, sphere and fused, at least in the legends
     text = report._repr_html_()
     assert "1 pairs, 1 keypoints; 1 more are absent" in text
     assert '<th scope="row">PCK@0.1, pooled</th><td>100.0</td>' in text

@@ -20,7 +20,7 @@ def register_app(commands) -> None:
         run_app,
         "Start the web app.",
         "spherecorr app --host 0.0.0.0 --port 7860\n"
-        "  spherecorr app --backbone dinov2-b --sphere data/sphere/best --sphere data/paper/best",
+        "  spherecorr app --backbone dinov2-b --sphere data/sphere/best --data spair data/SPair-71k",
     )
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 for all (default: this machine only)")
     parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
@@ -44,6 +44,15 @@ def register_app(commands) -> None:
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
     )
+    parser.add_argument("--asic", type=Path, metavar="FOLDER", help="atlases for the panel Methods, as in compare")
+    parser.add_argument("--deil", type=Path, metavar="PATH", help="single-image sphere for that panel, as in compare")
+    parser.add_argument(
+        "--data",
+        action="append",
+        nargs=2,
+        metavar=("NAME", "ROOT"),
+        help="dataset whose test pairs the panel Ground truth offers, such as spair and its folder; repeat for more",
+    )
     add_device(parser)
 
 
@@ -51,6 +60,12 @@ def run_app(options: argparse.Namespace) -> None:
     """Start the web app and serve until interrupted."""
     if options.examples and not (options.examples / LISTING).is_file():
         raise SpherecorrError(f"There is no {LISTING} in '{options.examples}'; name a folder with one.")
+    data = tuple((name, Path(root)) for name, root in options.data or ())
+    if data:
+        from spherecorr.data.pair_list import open_pairs
+
+        for name, root in data:
+            open_pairs(name, root)  # a wrong name or folder ends here, with a sentence
     from spherecorr.ui.blocks import launch
     from spherecorr.ui.engine import AppSettings
 
@@ -58,5 +73,5 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
-    settings = AppSettings(**chosen, device=options.device)
+    settings = AppSettings(**chosen, data=data, device=options.device, asic=options.asic, deil=options.deil)
     launch(host=options.host, port=options.port, share=options.share, settings=settings)

@@ -11,11 +11,13 @@ from spherecorr.backbones import BACKBONES, weights_available
 from spherecorr.ui.api import Api
 from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
-from spherecorr.ui.ground_truth import GroundTruth
-from spherecorr.ui.handlers import OWN_IMAGES, Handlers
+from spherecorr.ui.handlers import Handlers
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
+from spherecorr.ui.panels.ground_truth import ground_truth_panel
 from spherecorr.ui.panels.matches import matches_panel
+from spherecorr.ui.panels.methods import methods_panel
 from spherecorr.ui.panels.pictures import picture_panels
 from spherecorr.ui.session import NO_SPHERE, Session
 
@@ -56,11 +58,8 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
             with gr.Column(scale=7, min_width=320), gr.Tabs(elem_classes="sc-tabs"):
                 matches_panel()
                 picture_panels(page)
-                truth = GroundTruth(engine, handlers.examples)
-                with gr.Tab("KAP"):
-                    explained = gr.HTML()
-                    kap = gr.Plot(show_label=False, elem_id="kap")
-                page.draw("KAP", truth.explain, [kap, explained])
+                ground_truth_panel(page, example)
+                methods_panel(page)
         page.wire()
 
         menus = [example, backbone, sphere, preset]

@@ -14,13 +14,12 @@ import gradio as gr
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.address import Places
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.examples import read_examples
+from spherecorr.ui.examples import OWN_IMAGES, read_examples
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.image_files import uploaded
 from spherecorr.ui.page import Note, perform
 from spherecorr.ui.session import MAX_STROKE_POINTS, Controls, Picture, Session, Visit, checked_points
 
-OWN_IMAGES = "own"
 ROLES = ("source", "target")
 
 

@@ -22,13 +22,14 @@ from plotly.graph_objects import Figure
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.one_pair import keypoint_scores
 from spherecorr.evaluation.report import Report
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.images import ImageLike, load_image
 from spherecorr.matching.candidates import find_foreground
 from spherecorr.matching.match import MatchResult
 from spherecorr.sphere.mapper import SphereMapper
-from spherecorr.views.curves import keypoint_figure, keypoint_scores, pck_figure, precision_recall_figure
+from spherecorr.views.curves import keypoint_figure, pck_figure, precision_recall_figure
 from spherecorr.views.globe import globe_picture
 from spherecorr.views.matches import match_panels
 from spherecorr.views.pca import pca_pictures
