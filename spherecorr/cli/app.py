@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def register_app(commands) -> None:
         action="append",
         metavar="PATH",
         help="sphere mapper to offer: mini, a published one that was downloaded, a folder or a Hub id; repeat for "
-        "more, the first is chosen at the start (default: mini, and all that were downloaded)",
+        "more, the first is chosen at the start (default: mini, and the published ones)",
     )
     parser.add_argument(
         "--examples",
@@ -53,6 +54,18 @@ def register_app(commands) -> None:
         metavar=("NAME", "ROOT"),
         help="dataset whose test pairs the panel Ground truth offers, such as spair and its folder; repeat for more",
     )
+    parser.add_argument(
+        "--no-downloads",
+        dest="downloads",
+        action="store_false",
+        help="let no visitor download backbones and spheres that are not on this machine",
+    )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also serve match, pca, sphere_map and backbones as tools of the Model Context "
+        'Protocol; needs `pip install "spherecorr[mcp]"`',
+    )
     add_device(parser)
 
 
@@ -66,6 +79,11 @@ def run_app(options: argparse.Namespace) -> None:
 
         for name, root in data:
             open_pairs(name, root)  # a wrong name or folder ends here, with a sentence
+    if options.mcp and find_spec("mcp") is None:
+        raise SpherecorrError('--mcp needs the package mcp; run `pip install "spherecorr[mcp]"` first.')
+    from spherecorr.ui.space import prepare_space
+
+    prepare_space()
     from spherecorr.ui.blocks import launch
     from spherecorr.ui.engine import AppSettings
 
@@ -73,5 +91,6 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
-    settings = AppSettings(**chosen, data=data, device=options.device, asic=options.asic, deil=options.deil)
-    launch(host=options.host, port=options.port, share=options.share, settings=settings)
+    more = {name: getattr(options, name) for name in ("device", "asic", "deil", "downloads")}
+    settings = AppSettings(**chosen, data=data, **more)
+    launch(host=options.host, port=options.port, share=options.share, settings=settings, mcp=options.mcp)

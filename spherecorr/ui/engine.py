@@ -26,9 +26,10 @@ from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.domain import domain_of, unlike_training
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
-from spherecorr.sphere.public import downloaded_spheres
+from spherecorr.sphere.public import PUBLIC_SPHERES
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
+from spherecorr.ui.space import device_without_gpu, on_gpu
 
 SPHERES_KEPT = 3
 MODEL_BYTES_KEPT = 2_000_000_000
@@ -47,22 +48,24 @@ class AppSettings:
 
     Attributes:
         backbones: names for the menu; the first is chosen at the start.
-        spheres: sphere checkpoints for the menu: names, folders or Hub ids; the first is chosen at the start. By
-            default mini and those of `sphere.public` that were downloaded.
+        spheres: sphere checkpoints to offer: names, folders or Hub ids; the first is chosen at the start. By default
+            mini and those of `sphere.public`, of which the menu shows what is on this machine.
         examples: folder of the example pairs.
         device: for the backbones, "auto" takes a GPU if there is one.
         asic: flat atlases for the panel Methods, a folder for each category, see `pipelines.compare`.
         deil: a sphere learned from single images, for that panel; a checkpoint or a run.
         data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
+        downloads: whether visitors may download what is missing.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
-    spheres: tuple[str, ...] = field(default_factory=lambda: ("mini", *downloaded_spheres()))
+    spheres: tuple[str, ...] = ("mini", *PUBLIC_SPHERES)
     examples: Path = field(default_factory=lambda: shipped_folder("examples"))
     device: str = "auto"
     asic: Path | None = None
     deil: Path | None = None
     data: tuple[tuple[str, Path], ...] = ()
+    downloads: bool = True
 
 
 class Engine:
@@ -80,6 +83,7 @@ class Engine:
         self._features = Cache(FEATURE_BYTES_KEPT, _feature_bytes)
         self._joined = Cache(JOINED_BYTES_KEPT, lambda pair: sum(map(_feature_bytes, pair)))
         self._views = Cache(IMAGES_KEPT)
+        self._extract = on_gpu(self._extract_features)
 
     def open(self, path: str | Path, name: str | None = None) -> Picture:
         """Check an image file and hold its shown copy.
@@ -106,8 +110,9 @@ class Engine:
         name, wanted = controls.backbone, self._wanted_tokens(controls)
         # A click in the page must not start a download.
         if not name.startswith("local-dir:") and not weights_available(name):
+            panel = "in the panel Weights, or " if self.settings.downloads else ""
             raise BackboneError(
-                f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`. "
+                f"The weights of '{name}' are not here. Fetch them {panel}with `spherecorr download {name}`. "
                 f"{download_notice(name)}"
             )
         key = (name, wanted, _weights_digest(name))
@@ -147,7 +152,12 @@ class Engine:
 
     def features(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image, computed once per image, backbone and resolution."""
-        return self._features.get(self._features_key(picture, controls), lambda: self._extract(picture, controls))
+
+        def extract() -> FeatureMap:
+            self.backbone(controls)  # where extraction has a process of its own, it finds the backbone there
+            return self._extract(picture, controls)
+
+        return self._features.get(self._features_key(picture, controls), extract)
 
     def padded(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image padded to a square, as evaluations frame all images; computed and kept likewise."""
@@ -262,7 +272,7 @@ class Engine:
 
         def load() -> tuple[SphereMapper | None, str]:
             try:
-                return load_sphere(name, device=self.settings.device), ""
+                return load_sphere(name, device=device_without_gpu(self.settings.device)), ""
             except CheckpointError as error:
                 return None, str(error)
 
@@ -284,7 +294,7 @@ class Engine:
     def _views_key(self, picture: Picture, controls: Controls) -> tuple:
         return (*self._features_key(picture, controls), controls.sphere, _sphere_digest(controls.sphere))
 
-    def _extract(self, picture: Picture, controls: Controls, framing: FramingName = "fit") -> FeatureMap:
+    def _extract_features(self, picture: Picture, controls: Controls, framing: FramingName = "fit") -> FeatureMap:
         backbone = self.backbone(controls)
         spec = find(controls.backbone)
         presets = spec.resolutions if spec else resolutions(backbone.source.patch)
