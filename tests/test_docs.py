@@ -1,16 +1,15 @@
 """What the pages promise runs and is true: their Python, their commands, their recipes, their links."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from pages import ROOT, anchors, blocks, links, own_commands, prose, read
-from PIL import Image
 
 from spherecorr.backbones import BACKBONES
 from spherecorr.cli import build_parser
@@ -58,9 +57,8 @@ def test_every_python_block_is_run_somewhere():
 
 @pytest.mark.parametrize("page", RUN)
 def test_the_python_examples_run(page, tmp_path, monkeypatch):
-    for name in ("left", "right"):
-        pixels = np.random.default_rng(0).integers(0, 256, size=(200, 224, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
+    for side, name in (("a", "left"), ("b", "right")):
+        shutil.copy(ROOT / f"examples/car-photo-{side}.jpg", tmp_path / f"{name}.jpg")
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks(page, "python"):
@@ -97,6 +95,7 @@ def change(path: Path, lines: list[str]) -> None:
 
 FOLLOWED = """
 import json
+import gradio as gr
 import torch
 import spherecorr as sc
 from PIL import Image
@@ -121,6 +120,10 @@ features = {image.id: colours(image.path, resolution=64) for image in marked.ima
 assert (len(features), marked.categories) == (2, ["cat"]) and "marked" in NAMES
 assert sc.evaluate(marked, features, split="test", resamples=0).value("PCK", "raw") == 1
 
+from spherecorr.ui.blocks import build_demo  # with the panel
+
+assert "Coverage" in [block.label for block in build_demo().blocks.values() if isinstance(block, gr.Tab)]
+
 assert list(TERMS) == list(LossWeights.__dataclass_fields__) and weighted_terms(LossWeights(spread=1))
 together, apart = torch.eye(3)[[0, 0]][None], torch.eye(3)[[0, 1]][None]
 mask = torch.ones(1, 2, dtype=torch.bool)
@@ -133,7 +136,8 @@ def test_the_recipes_work(tmp_path):
     ignore = shutil.ignore_patterns("__pycache__")
     copy = shutil.copytree(ROOT / "spherecorr", tmp_path / "spherecorr", ignore=ignore)
     apply_recipes("docs/extend.md", copy.parent)
-    subprocess.run([sys.executable, "-c", FOLLOWED], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", FOLLOWED], cwd=tmp_path, env=environment, check=True)
 
 
 def test_the_backbone_tables_are_the_registry():

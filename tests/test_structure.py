@@ -44,7 +44,8 @@ ARROWS = {
     "evaluation": RESULTS | {"data", "metrics", "parallel", "store"},
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
-    "ui": RESULTS | {"data", "evaluation", "files", "geometry", "images", "metrics", "pipelines", "segmentation", "views"},
+    "ui": RESULTS
+    | {"data", "evaluation", "files", "geometry", "images", "metrics", "pipelines", "segmentation", "views"},
     "pipelines": RESULTS
     | {
         "ball_labels",
