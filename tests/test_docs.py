@@ -14,12 +14,8 @@ from pages import ROOT, anchors, blocks, links, own_commands, prose, read
 from spherecorr.backbones import BACKBONES
 from spherecorr.cli import build_parser
 
-PAGES = sorted(
-    str(path.relative_to(ROOT))
-    for pattern in ("*.md", "*/*.md", "*/*/*.md")
-    for path in ROOT.glob(pattern)
-    if not path.relative_to(ROOT).parts[0].startswith((".", "build", "runs"))
-)
+FOLDERS = ("", "docs/", "benchmarks/", "experiments/", "examples/", "notebooks/", "checkpoints/*/")
+PAGES = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md"))
 DOCS = [page for page in PAGES if page.startswith("docs/")]
 RUN = ["docs/method.md", "docs/metrics.md", "docs/extend.md"]
 ELSEWHERE = [
