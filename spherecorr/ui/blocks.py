@@ -7,17 +7,21 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from spherecorr.backbones import BACKBONES, weights_available
-from spherecorr.ui.api import Api
+from spherecorr.ui.api import add_endpoints
 from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
-from spherecorr.ui.ground_truth import GroundTruth
-from spherecorr.ui.handlers import OWN_IMAGES, Handlers
+from spherecorr.ui.guard import GuardedBlocks
+from spherecorr.ui.handlers import Handlers
+from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
+from spherecorr.ui.panels.ground_truth import ground_truth_panel
 from spherecorr.ui.panels.matches import matches_panel
+from spherecorr.ui.panels.methods import methods_panel
 from spherecorr.ui.panels.pictures import picture_panels
-from spherecorr.ui.session import NO_SPHERE, Session
+from spherecorr.ui.panels.weights import weights_panel
+from spherecorr.ui.session import Session
 
 HERE = Path(__file__).parent
 HEADER = """<header class="sc-header"><h1>spherecorr</h1>
@@ -39,14 +43,14 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     engine = Engine(settings)
     handlers = Handlers(engine)
     drawing = Drawing(engine, handlers.examples, handlers.places)
-    with gr.Blocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+    with GuardedBlocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
         session = gr.State(Session())
         revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
         with gr.Row(elem_classes="sc-bar"):
             example = gr.Dropdown(_example_choices(handlers), label="Example", elem_id="example")
-            backbone = gr.Dropdown(_backbone_choices(settings), label="Backbone", elem_id="backbone")
-            sphere = gr.Dropdown(_sphere_choices(settings), label="Sphere", elem_id="sphere")
+            backbone = gr.Dropdown(backbone_choices(settings), label="Backbone", elem_id="backbone")
+            sphere = gr.Dropdown(sphere_choices(settings), label="Sphere", elem_id="sphere")
             preset = gr.Dropdown(PRESETS, label="Resolution", elem_id="resolution")
         shown, view = explorer()
         page = Page(engine, session, (backbone, sphere, preset), view, revision, needs)
@@ -56,11 +60,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
             with gr.Column(scale=7, min_width=320), gr.Tabs(elem_classes="sc-tabs"):
                 matches_panel()
                 picture_panels(page)
-                truth = GroundTruth(engine, handlers.examples)
-                with gr.Tab("KAP"):
-                    explained = gr.HTML()
-                    kap = gr.Plot(show_label=False, elem_id="kap")
-                page.draw("KAP", truth.explain, [kap, explained])
+                ground_truth_panel(page, example)
+                methods_panel(page)
+                weights_panel(page)
         page.wire()
 
         menus = [example, backbone, sphere, preset]
@@ -72,9 +74,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         gr.on(changes, drawing.draw, page.inputs, [shown, needs], queue=False, **NEWEST)
         needs.change(handlers.settle, page.inputs, revision, trigger_mode="multiple", **PRIVATE)
 
-        api = Api(engine)
-        gr.api(api.match, api_name="match")
-        gr.api(api.features_pca, api_name="features_pca")
+        add_endpoints(engine)
     return demo.queue(max_size=64, default_concurrency_limit=4)
 
 
@@ -85,6 +85,7 @@ def launch(
     share: bool = False,
     settings: AppSettings | None = None,
     demo: gr.Blocks | None = None,
+    mcp: bool = False,
     prevent_thread_lock: bool = False,
 ) -> tuple:
     """Serve the app.
@@ -96,6 +97,7 @@ def launch(
         share: also open a public link through Gradio's service.
         settings: what the app offers.
         demo: an app that is built already.
+        mcp: also serve the endpoints as tools of the Model Context Protocol.
         prevent_thread_lock: return at once, for tests.
 
     Returns:
@@ -120,22 +122,10 @@ def launch(
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,
+        mcp_server=mcp or None,
         prevent_thread_lock=prevent_thread_lock,
     )
 
 
 def _example_choices(handlers: Handlers) -> list[tuple[str, str]]:
     return [(entry.title, key) for key, entry in handlers.examples.items()] + [("Your own images", OWN_IMAGES)]
-
-
-def _backbone_choices(settings: AppSettings) -> list[tuple[str, str]]:
-    """Titles with a word on those whose weights are not here."""
-    choices = []
-    for name in settings.backbones:
-        title = BACKBONES[name].title if name in BACKBONES else Path(name).name
-        choices.append((title if weights_available(name) else f"{title} · not downloaded", name))
-    return choices
-
-
-def _sphere_choices(settings: AppSettings) -> list[tuple[str, str]]:
-    return [(Path(name).name, name) for name in settings.spheres] + [("No sphere", NO_SPHERE)]
