@@ -29,9 +29,9 @@ def lines(page: str) -> list[str]:
 
 
 def own_commands(page: str) -> list[list[str]]:
-    """What follows `spherecorr` in each line that calls it, alone or under another program."""
-    calls = (line.split("#")[0] for line in lines(page) if re.search(r"(^| )spherecorr ", line))
-    return [shlex.split(call.split("spherecorr ", 1)[1]) for call in calls]
+    """What follows `spherecorr` in each line that calls it, alone or under accelerate."""
+    calls = (re.search(r"(?:^|--no_python )spherecorr ([^#]*)", line) for line in lines(page))
+    return [shlex.split(call[1]) for call in calls if call]
 
 
 def anchors(page: str) -> set[str]:

@@ -131,6 +131,7 @@ def test_the_recipes_work(tmp_path):
     """Followed to the letter in a copy of the code, in a process of its own."""
     ignore = shutil.ignore_patterns("__pycache__")
     copy = shutil.copytree(ROOT / "spherecorr", tmp_path / "spherecorr", ignore=ignore)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     apply_recipes("docs/extend.md", copy.parent)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", FOLLOWED], cwd=tmp_path, env=environment, check=True)
