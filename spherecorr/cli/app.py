@@ -44,6 +44,12 @@ def register_app(commands) -> None:
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
     )
+    parser.add_argument(
+        "--teach",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let visitors teach spheres with their own photographs (default: yes, but not on a Hugging Face Space)",
+    )
     add_device(parser)
 
 
@@ -58,5 +64,7 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
+    if options.teach is not None:
+        chosen["teach"] = options.teach
     settings = AppSettings(**chosen, device=options.device)
     launch(host=options.host, port=options.port, share=options.share, settings=settings)

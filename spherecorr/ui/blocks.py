@@ -18,6 +18,7 @@ from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.image_files import as_files
+from spherecorr.ui.panels.teach import teach_panel
 from spherecorr.ui.session import NO_SPHERE, Session
 
 HERE = Path(__file__).parent
@@ -94,6 +95,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                     with gr.Tab("KAP") as kap_tab:
                         explained = gr.HTML()
                         kap = gr.Plot(show_label=False, elem_id="kap")
+                    if settings.teach:
+                        redraw_after = []
+                        teach_panel(engine, backbone, sphere, redraw_after.append)
 
         controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]
         # What the page shows, for clicks to say what they were meant for; see clicks.js.
@@ -125,6 +129,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         on(mirror.click, handlers.mirror, **each)
         for menu in (backbone, sphere):
             on(advised(menu.input).then, handlers.redraw)
+
+        if settings.teach:
+            on(advised(redraw_after[0]).then, handlers.redraw)
 
         def draw(triggers: list[Callable], handler: Callable, outputs: Any, **how: Any) -> gr.events.Dependency:
             """Wire what shows the newest state: one at a time, and once more if there was a trigger meanwhile."""
@@ -181,7 +188,7 @@ def launch(
         server_port=port,
         share=share,
         theme=theme,
-        css_paths=HERE / "page.css",
+        css_paths=[HERE / "page.css", HERE / "panels" / "teach.css"],
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,

@@ -1,0 +1,1 @@
+"""What is below the pictures: one panel a file."""
