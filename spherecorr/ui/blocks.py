@@ -96,7 +96,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                         explained = gr.HTML()
                         kap = gr.Plot(show_label=False, elem_id="kap")
                     if settings.teach:
-                        redraw_after = []
+                        redraw_after: list[Callable] = []
                         teach_panel(engine, backbone, sphere, redraw_after.append)
 
         controls = [backbone, sphere, preset, foreground, alpha, heat, ranks]

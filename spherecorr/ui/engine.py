@@ -6,7 +6,6 @@ import os
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -43,7 +42,8 @@ HOW_TO_GET_A_SPHERE = (
     "`spherecorr train`."
 )
 # Few photographs are enough to begin with, a quarter is asked, and the curve of the losses has points.
-IN_THE_APP: Any = {"fewest": 2, "held_out": 0.25, "show_every": 20}
+TEACH_HERE = replace(TEACH, fewest=2, held_out=0.25, show_every=20)
+TEACH_HERE_FROM_NOTHING = replace(TEACH_FROM_NOTHING, fewest=2, held_out=0.25, show_every=20)
 
 
 def _default_teach_folder() -> Path:
@@ -76,8 +76,8 @@ class AppSettings:
     device: str = "auto"
     teach: bool = field(default_factory=lambda: "SPACE_ID" not in os.environ)
     teach_folder: Path = field(default_factory=_default_teach_folder)
-    teach_recipe: TeachRecipe = replace(TEACH, **IN_THE_APP)
-    teach_from_nothing: TeachRecipe = replace(TEACH_FROM_NOTHING, **IN_THE_APP)
+    teach_recipe: TeachRecipe = TEACH_HERE
+    teach_from_nothing: TeachRecipe = TEACH_HERE_FROM_NOTHING
 
 
 class Engine:

@@ -20,10 +20,11 @@ import numpy as np
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.images import load_image
+from spherecorr.pipelines.recipes import TeachRecipe
 from spherecorr.proposals import propose_mask
 from spherecorr.segmentation import Box, Stroke, segment
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.session import MAX_STROKE_POINTS, Controls
+from spherecorr.ui.session import MAX_STROKE_POINTS, NO_SPHERE, Controls
 from spherecorr.ui.teaching_files import (
     CATEGORY,
     DAYS_KEPT,
@@ -38,6 +39,7 @@ from spherecorr.ui.teaching_files import (
     read_lesson,
     read_progress,
     remove_photograph,
+    taught_from,
     taught_sphere,
     touch,
     visit_folder,
@@ -88,7 +90,7 @@ class Teaching:
         return {
             "visit": visit, "category": lesson.category, "photographs": photographs, "training": training,
             "most": MOST_PHOTOGRAPHS, "bytes": MOST_FILE_BYTES, "days": DAYS_KEPT,
-            "fewest": 4 * self.recipe("none").fewest,
+            "fewest": 4 * self.recipe(NO_SPHERE).fewest,
         }  # fmt: skip
 
     def add(self, visit: Any, path: Path, name: str) -> View:
@@ -205,19 +207,32 @@ class Teaching:
             lesson = read_lesson(folder)
             self._check_complete(lesson)
             self._check_rest(folder)
-            controls = Controls(str(backbone), str(sphere))
-            self.engine.backbone(controls)  # raises if it is not here
-            mapper, _ = self.engine.sphere(controls)
-            start = "none" if mapper is None else str(taught_sphere(self.root, controls.sphere) or controls.sphere)
-            task = {"backbone": controls.backbone, "start": start, "device": self.engine.settings.device}
+            start = self.start(str(backbone), str(sphere))
+            task = {"backbone": str(backbone), "start": start, "device": self.engine.settings.device}
             write_viewpoints(folder, lesson)
             self.trainings.start(folder, {**task, "recipe": asdict(self.recipe(start))})
         return self.open(visit)
 
-    def recipe(self, start: str) -> Any:
+    def start(self, backbone: str, sphere: str) -> str:
+        """What a training starts from: the chosen sphere, or "none" where it does not read the backbone's features.
+
+        In place of one that was taught here it is what that one started from. Photographs that it was taught with could
+        else be asked as if they had been held out, and a training that was stopped would not go on.
+
+        Raises:
+            SpherecorrError: the backbone or the sphere is not in the menu, or not here.
+        """
+        if folder := taught_sphere(self.root, sphere):
+            began = taught_from(folder)
+            sphere = next((name for name in self.engine.settings.spheres if Path(name).name == began), NO_SPHERE)
+        controls = Controls(backbone, sphere)
+        self.engine.backbone(controls)
+        return NO_SPHERE if self.engine.sphere(controls)[0] is None else sphere
+
+    def recipe(self, start: str) -> TeachRecipe:
         """How the photographs teach, from a sphere or from "none"."""
         settings = self.engine.settings
-        return settings.teach_from_nothing if start == "none" else settings.teach_recipe
+        return settings.teach_from_nothing if start == NO_SPHERE else settings.teach_recipe
 
     def progress(self, visit: Any) -> View:
         """How far the training is, alone: `{"training": ...}`."""
@@ -270,7 +285,7 @@ class Teaching:
 
     def _check_complete(self, lesson: Lesson) -> None:
         known = sum(photograph.azimuth is not None for photograph in lesson.photographs)
-        fewest = 4 * self.recipe("none").fewest
+        fewest = 4 * self.recipe(NO_SPHERE).fewest
         if known < fewest:
             raise SpherecorrError(f"Say of at least {fewest} photographs which way they face; {known} have an arrow.")
         if not lesson.category:

@@ -110,14 +110,13 @@ def taught_sphere(root: Path, name: str) -> Path | None:
     return root / "spheres" / name if SPHERE.fullmatch(name) else None
 
 
-def publish(root: Path, checkpoint: Path) -> str:
+def publish(root: Path, checkpoint: Path, start: str) -> str:
     """Copy a checkpoint to where the sphere menu finds it, by a name made from its weights.
-
-    A sphere of `root` that it started from is named in the copy without where it lies.
 
     Args:
         root: of all visits.
         checkpoint: folder of the checkpoint.
+        start: the sphere it started from; the copy does not say where on this machine that one lies.
 
     Returns:
         The name.
@@ -129,11 +128,18 @@ def publish(root: Path, checkpoint: Path) -> str:
         began.mkdir(parents=True)
         shutil.copyfile(checkpoint / "model.safetensors", began / "model.safetensors")
         for file in ("config.json", "README.md"):
-            text = (checkpoint / file).read_text(encoding="utf-8").replace(f"{root / 'spheres'}{os.sep}", "")
+            text = (checkpoint / file).read_text(encoding="utf-8")
+            text = text.replace(start, Path(start).name) if Path(start).is_dir() else text
             (began / file).write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         began.rename(folder)
     return name
+
+
+def taught_from(sphere: Path) -> str:
+    """The last part of the name of what a sphere that was taught here started from; "none" if it is gone."""
+    path = sphere / "config.json"
+    return json.loads(path.read_text(encoding="utf-8"))["start"] if path.is_file() else "none"
 
 
 def read_lesson(folder: Path) -> Lesson:

@@ -132,7 +132,7 @@ def run(folder: Path, ended: threading.Event) -> None:
             folder / "photographs", folder / "sphere", backbone=task["backbone"], start=task["start"], recipe=recipe,
             device=task["device"], on_step=report.step, progress=report.progress,
         )  # fmt: skip
-        report.finish(taught, publish(folder.parent.parent, folder / "sphere"), recipe.steps)
+        report.finish(taught, publish(folder.parent.parent, folder / "sphere", task["start"]), recipe.steps)
     except _Ended:
         report.write(state="stopped", what="")
     except SpherecorrError as error:

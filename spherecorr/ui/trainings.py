@@ -21,9 +21,7 @@ MOST_WAITING = 8
 ENDING = 20  # seconds in which the training of a server that is gone still writes its checkpoint
 WAITS = "Another training is running. This one starts when its turn comes; the page may be closed meanwhile."
 INTERRUPTED = "The training was interrupted. Train goes on from its last checkpoint."
-UNEXPECTED = (
-    "The training ended unexpectedly; the server's log has the details. Train goes on from its last checkpoint."
-)
+UNEXPECTED = "The training ended unexpectedly; the server's log says why. Train goes on from its last checkpoint."
 
 
 class Trainings:

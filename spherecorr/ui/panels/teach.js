@@ -306,6 +306,7 @@ let polling = false;
 async function poll() {
   if (polling) return;
   polling = true;
+  const ran = ["running", "waiting"].includes(view.training?.state);
   while (["running", "waiting"].includes(view.training?.state)) {
     await new Promise((later) => setTimeout(later, document.hidden ? 5000 : 1000));
     const answer = await call("progress");
@@ -318,7 +319,7 @@ async function poll() {
   }
   polling = false;
   part("stop").disabled = false;
-  if (view.training?.sphere) trigger("select", { visit: view.visit, choose: ["done", "stopped"].includes(view.training.state) });
+  if (view.training?.sphere) trigger("select", { visit: view.visit, choose: ran });
 }
 function showTraining() {
   const training = view.training;

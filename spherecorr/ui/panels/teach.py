@@ -17,7 +17,7 @@ from spherecorr.files import write_atomic
 from spherecorr.identity import digest
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import sentence
-from spherecorr.ui.session import Controls
+from spherecorr.ui.session import NO_SPHERE
 from spherecorr.ui.teaching import Teaching
 from spherecorr.ui.teaching_files import taught_sphere
 
@@ -51,19 +51,19 @@ def teach_panel(engine: Engine, backbone: gr.Dropdown, sphere: gr.Dropdown, redr
     teaching = Teaching(engine)
     with gr.Tab("Teach"):
         panel = teach_component(teaching)
-    chosen = partial(_chosen, engine)
+    chosen = partial(_chosen, teaching)
     quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on([backbone.change, sphere.change], chosen, [backbone, sphere], panel, trigger_mode="always_last", **quiet)
-    redraw(panel.select(menu_handler(teaching, sphere.choices), None, sphere, **quiet).then)
+    redraw(panel.select(menu_handler(teaching, list(sphere.choices)), None, sphere, **quiet).then)
 
 
-def _chosen(engine: Engine, backbone: str, sphere: str) -> dict[str, str]:
-    """What the panel knows of the menus: the start is "none" where the sphere does not read the backbone's features."""
+def _chosen(teaching: Teaching, backbone: str, sphere: str) -> dict[str, str]:
+    """What the panel knows of the menus, and what a training would start from."""
     try:
-        mapper, _ = engine.sphere(Controls(backbone, sphere))
-    except SpherecorrError:  # training says it
-        mapper = None
-    return {"backbone": backbone, "sphere": sphere, "start": "none" if mapper is None else Path(sphere).name}
+        start = Path(teaching.start(backbone, sphere)).name
+    except SpherecorrError:  # asked to train, it says why
+        start = NO_SPHERE
+    return {"backbone": backbone, "sphere": sphere, "start": start}
 
 
 def teach_component(teaching: Teaching) -> gr.HTML:
@@ -80,7 +80,7 @@ def teach_component(teaching: Teaching) -> gr.HTML:
     return gr.HTML({}, html_template=template, js_on_load=script, server_functions=[teach], elem_id="teach")
 
 
-def menu_handler(teaching: Teaching, choices: list[tuple[str, str]]) -> Callable[[gr.EventData], Any]:
+def menu_handler(teaching: Teaching, choices: list) -> Callable[[gr.EventData], Any]:
     """What puts a visit's sphere into the sphere menu, and chooses it if the event says so."""
 
     def offer(event: gr.EventData) -> Any:
