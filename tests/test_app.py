@@ -120,7 +120,7 @@ def test_other_weights_under_the_same_name_give_other_features(own_app, tmp_path
     shape = {"depth": 2, "embed_dim": 64, "num_heads": 2, "img_size": 64, "num_classes": 0}
     model = timm.create_model("vit_tiny_patch16_224", **shape)
     save_for_hf(model, str(tmp_path / "backbone"), model_args=shape, safe_serialization=True)
-    assert COMPUTING in own_app.draw(session, controls).status
+    assert COMPUTING in own_app.draw(session, controls)["status"]
     new = own_app.engine.features(picture, controls)
     assert not torch.allclose(old.features, new.features)
     fresh = App(own_app.engine.settings).engine

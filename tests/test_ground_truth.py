@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from app_driver import values
 
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.examples import read_examples
@@ -19,8 +20,8 @@ def app():
 
 def opened(handlers: Handlers, controls: Controls) -> Session:
     session = Session()
-    handlers.open_example(session, "car")
-    handlers.settle(session, *vars(controls).values())
+    handlers.open_example(session, controls, "car")
+    handlers.settle(session, *values(controls))
     return session
 
 
@@ -28,7 +29,7 @@ def test_every_keypoint_of_an_example_is_in_the_plot(app):
     engine, handlers = app
     controls = Controls("mini", "mini", alpha=0.7)
     session = opened(handlers, controls)
-    figure, text = GroundTruth(engine, handlers.examples).explain(session, *vars(controls).values())
+    figure, text = GroundTruth(engine, handlers.examples).explain(session, controls)
     example = read_examples(engine.settings.examples)["car"]
     hidden = {name for name, point in example.target_keypoints.items() if point is None}
     shown = [name for name, point in example.source_keypoints.items() if point]
@@ -42,9 +43,7 @@ def test_alpha_changes_the_explanation(app):
     controls = Controls("mini", "mini", alpha=0.0)
     session = opened(handlers, controls)
     truth = GroundTruth(engine, handlers.examples)
-    raw, fused = (
-        truth.explain(session, *vars(Controls("mini", "mini", alpha=alpha)).values())[0] for alpha in (0.0, 0.7)
-    )
+    raw, fused = (truth.explain(session, Controls("mini", "mini", alpha=alpha))[0] for alpha in (0.0, 0.7))
     assert raw.layout.title.text != fused.layout.title.text
 
 
@@ -52,5 +51,5 @@ def test_without_annotated_keypoints_a_sentence_says_what_is_needed(app):
     engine, handlers = app
     controls = Controls("mini", "mini")
     session = opened(handlers, controls)
-    handlers.mirror(session)
-    assert GroundTruth(engine, handlers.examples).explain(session, *vars(controls).values()) == (None, NO_KEYPOINTS)
+    handlers._mirror(session, {})
+    assert GroundTruth(engine, handlers.examples).explain(session, controls) == (None, NO_KEYPOINTS)

@@ -1,12 +1,12 @@
 """The object marked in the app, and what the page says where it could not be told."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from app_driver import App, values
+from PIL import Image
 
 from spherecorr.segmentation import Stroke
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
@@ -16,15 +16,14 @@ from spherecorr.ui.session import MAX_STROKES, Picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # gr.Warning outside a page
 
-# The blocks of the example in pixels of the shown copies: 768 x 576 of 448 x 336, and 768 x 768 of 300 x 300.
-SOURCE_BLOCKS, TARGET_BLOCKS = [(200, 148), (458, 326)], [(200, 250), (580, 506)]
+TARGET_BLOCKS = [[78.125, 97.65625], [226.5625, 197.65625]]  # around the example's blocks, in original pixels
 
 
 def test_a_box_is_the_foreground_of_its_picture_alone(app, controls):
     session = app.open(controls)
     source, target = session.visit.pair
     before = app.engine.foreground(source, controls)
-    app.mark(session, "box", TARGET_BLOCKS, "fused")
+    app.mark(session, "box", TARGET_BLOCKS, "target")
     assert session.visit.target.box == pytest.approx((78.1, 97.7, 226.6, 197.7), abs=0.1)  # original pixels
     found = app.engine.subject(session.visit.target, controls)
     columns, rows = found.cells.nonzero()[::-1]
@@ -35,7 +34,7 @@ def test_a_box_is_the_foreground_of_its_picture_alone(app, controls):
 
 def test_matches_lie_on_the_marked_object(app, controls):
     session = app.open(controls)
-    app.mark(session, "box", [(200, 250), (330, 380)], "raw")  # one block
+    app.mark(session, "box", [[78.1, 97.7], [128.9, 148.4]], "target")  # one block
     result = app.match(session, controls)
     for ranked in (result.raw, result.sphere, result.fused):
         assert (ranked.xy > (78, 97)).all() and (ranked.xy < (135, 155)).all()
@@ -45,29 +44,30 @@ def test_matches_lie_on_the_marked_object(app, controls):
 
 def test_marks_are_drawn_exported_and_cleared(app, controls):
     session = app.open(controls)
-    page = app.draw(session, controls)
-    plain, needs = page.source.getpixel((20, 20)), page.needs
-    app.mark(session, "object", [[230, 180], [420, 180]])
-    app.mark(session, "background", [[20, 20], [700, 20]])
-    page = app.draw(session, controls)
-    assert page.source.getpixel((20, 20)) < plain and page.needs != needs  # dimmed; the other pictures are drawn anew
-    assert "marked in the source" in page.status
-    assert [stroke.inside for stroke in session.visit.source.strokes] == [True, False]
-    app.handlers.clear_marks(session)
-    page = app.draw(session, controls)
-    assert page.source.getpixel((20, 20)) == plain and page.needs == needs
+    corner = lambda shown: Image.open(shown["pictures"]["source"]["picture"]).getpixel((20, 20))  # noqa: E731
+    before, needs = app.draw(session, controls), app.needs(session, controls)
+    app.mark(session, "object", [[134, 105], [245, 105]])
+    app.mark(session, "background", [[12, 12], [408, 12]])
+    shown = app.draw(session, controls)
+    assert corner(shown) < corner(before)  # dimmed
+    assert "marked in the source" in shown["note"][0] and app.needs(session, controls) != needs
+    assert [stroke["inside"] for stroke in shown["pictures"]["source"]["marks"]["strokes"]] == [True, False]
+    assert shown["pictures"]["target"]["marks"] is None
+    app.do(session, "clear-marks")
+    shown = app.draw(session, controls)
+    assert shown["pictures"] == before["pictures"] and app.needs(session, controls) == needs
 
 
 def test_marks_stay_at_their_places_in_the_mirror_image_and_go_along_when_images_are_exchanged(app, controls):
     session = app.open(controls)
-    app.mark(session, "box", TARGET_BLOCKS, "raw")
+    app.mark(session, "box", TARGET_BLOCKS, "target")
     before, marked = app.engine.subject(session.visit.target, controls).cells, session.visit.target
-    app.handlers.mirror(session)
+    app.do(session, "mirror")
     mirrored = app.engine.subject(session.visit.target, controls).cells
     assert (mirrored == before[:, ::-1]).mean() > 0.98
-    app.handlers.mirror(session)
+    app.do(session, "mirror")
     assert session.visit.target.box == pytest.approx(marked.box)
-    app.handlers.swap(session, *values(controls))
+    app.do(session, "swap")
     assert session.visit.source.box == pytest.approx(marked.box)
 
 
@@ -75,6 +75,8 @@ def test_marks_stay_at_their_places_in_the_mirror_image_and_go_along_when_images
     ("kind", "path", "words"),
     [
         ("background", [[20, 20]], "Mark the object first"),
+        ("object", [], "list of 1 to 200"),
+        ("object", [[1, 2, 3]], "pairs of numbers"),
         ("box", [[100, 100], [100, 100]], "Drag from one corner"),
         ("object", [[9000, 20]], "outside the picture"),
     ],
@@ -83,7 +85,7 @@ def test_marks_that_tell_no_object_leave_the_visit_as_it_was(app, controls, kind
     session = app.open(controls)
     before = session.visit
     app.mark(session, kind, path)
-    assert session.visit == before and words in app.draw(session, controls).status
+    assert session.visit == before and words in app.draw(session, controls)["note"][0]
 
 
 def test_strokes_have_an_end():
@@ -109,12 +111,11 @@ def test_the_page_says_where_the_object_is_uncertain_until_it_is_marked(tiny_app
         replace(controls, sphere=str(tmp_path / "undecided")),
     )
     session = app.open(own)
-    notices = app.draw(session, own).notices
-    assert "could not be told from the background in the target" in notices and "Mark the object" in notices
+    (notice,) = app.draw(session, own)["notices"]
+    assert "could not be told from the background in the target" in notice["text"] and notice["foreground"]
     assert app.match(session, own).object_told is False
-    assert app.draw(session, replace(own, foreground=False)).notices == ""
-    app.mark(session, "box", TARGET_BLOCKS, "raw")
-    assert app.draw(session, own).notices == ""
+    app.mark(session, "box", TARGET_BLOCKS, "target")
+    assert app.draw(session, own)["notices"] == []
     assert app.match(session, own).object_told is True
 
 
@@ -126,18 +127,11 @@ def test_the_page_says_which_picture_the_sphere_does_not_know(tiny_app, controls
     save_sphere(mapper, folder)
     app, own = App(replace(tiny_app, spheres=(str(folder),))), replace(controls, sphere=str(folder))
     session = app.open(own)
-    assert "unlike" not in app.draw(session, own).notices
+    assert app.draw(session, own)["notices"] == []
     attach_domain(mapper, Domain(torch.zeros(dim), torch.eye(dim)[:1], -1.0))  # nothing is near enough
     save_sphere(mapper, folder)
-    assert "The source and the target are unlike the pictures" in app.draw(session, own).notices
-    assert "unlike" not in app.draw(session, replace(own, sphere="none")).notices
-
-
-def test_an_export_tells_the_marks(app, controls):
-    from spherecorr.ui.drawing import _about
-
-    session = app.open(controls)
-    app.mark(session, "box", TARGET_BLOCKS, "raw")
-    about = json.loads(json.dumps(_about(session.visit.pair, controls)))
-    assert about["source"]["marks"] is None
-    assert about["target"]["marks"]["box"] == list(session.visit.target.box)
+    (notice,) = app.draw(session, own)["notices"]
+    assert "The source and the target are unlike the pictures" in notice["text"] and not notice["foreground"]
+    without = replace(own, sphere="none")
+    app.handlers.settle(session, *values(without))
+    assert app.draw(session, without)["notices"] == []

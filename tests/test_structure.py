@@ -44,7 +44,20 @@ ARROWS = {
     "evaluation": RESULTS | {"data", "metrics", "parallel", "store"},
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
-    "ui": RESULTS | {"data", "evaluation", "metrics", "pipelines", "proposals", "segmentation", "training", "views"},
+    "ui": RESULTS
+    | {
+        "data",
+        "evaluation",
+        "files",
+        "geometry",
+        "images",
+        "metrics",
+        "pipelines",
+        "proposals",
+        "segmentation",
+        "training",
+        "views",
+    },
     "pipelines": RESULTS
     | {
         "ball_labels",

@@ -1,23 +1,23 @@
-import json
+"""The app's server side, event by event: what the page's script is told to show."""
+
 import pickle
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
-import gradio as gr
 import numpy as np
 import pytest
 from app_driver import App, skipped, values
 from PIL import Image
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.drawing import COMPUTING
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
-from spherecorr.ui.session import NO_SPHERE, Session
-
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # gr.Warning outside a page
+from spherecorr.ui.panels.pictures import paint_pca, paint_sphere_maps
+from spherecorr.ui.session import NO_SPHERE, Controls, Session
 
 
 @pytest.fixture
@@ -34,166 +34,133 @@ def gate(monkeypatch):
     gate.set()
 
 
+def shown_picture(shown, role):
+    """The shown copy of the source or target."""
+    return Image.open(shown["pictures"][role]["picture"])
+
+
 # Events
 
 
-def test_the_example_opens_with_its_points_and_gets_all_its_matches(tiny_app, controls):
+def test_an_example_opens_with_its_points_and_gets_files_to_be_matched_from_when_its_features_are_there(
+    tiny_app, controls
+):
     app, session = App(tiny_app), Session()
-    app.handlers.open_example(session, "blocks")
-    assert session.visit.points == ((140.5, 110.5), (240.5, 110.5))
-    page = app.draw(session, controls)
-    assert COMPUTING in page.status and page.table == ""
-    assert page.source.getpixel((241, 190)) == (0xE2, 0x01, 0x34)  # the points are there already
+    app.choose(session, "blocks")
+    shown = app.draw(session, controls)
+    assert shown["points"] == ((140.5, 110.5), (240.5, 110.5)) and shown["example"] == "blocks"
+    assert shown["status"] == (COMPUTING, "busy") and "ready" not in shown
+    assert [shown_picture(shown, role).size for role in ("source", "target")] == [(768, 576), (768, 768)]
     app.handlers.settle(session, *values(controls))
-    page = app.draw(session, controls)
-    assert [getattr(page, part).size for part in ("source", "raw", "sphere", "fused")] == [(768, 576)] + 3 * [
-        (768, 768)
-    ]
-    assert page.table.count("<tr") == 3
+    shown = app.draw(session, controls)
+    assert shown["ready"] and shown["sphere"]["alpha"] == 0.35
+    files = [shown["pictures"][role][kind] for role in ("source", "target") for kind in ("features", "surface")]
+    assert all(Path(file).stat().st_size > 1000 for file in [*files, shown["globe"]])
     assert skipped(app.handlers.settle(session, *values(controls)))  # nothing is missing any more
 
 
-def test_every_event_answers_a_new_revision(app, controls):
+def test_files_that_gradio_has_deleted_are_written_again(app, controls):
     session = app.open(controls)
-    events = [app.handlers.undo, app.handlers.clear, app.handlers.mirror, app.handlers.redraw]
-    revisions = [event(session) for event in events]
-    revisions.append(app.click(session, controls, 10, 10))
-    revisions.append(app.handlers.upload_source(session, "no file"))
+    file = Path(app.draw(session, controls)["pictures"]["source"]["features"])
+    before = file.read_bytes()
+    file.unlink()
+    assert app.draw(session, controls)["pictures"]["source"]["features"] == str(file)
+    assert file.read_bytes() == before
+
+
+def test_every_event_answers_a_new_revision(app, controls, tmp_path):
+    session = app.open(controls)
+    revisions = [app.do(session, kind) for kind in ("mirror", "swap", "clear-marks", "no such command", "upload")]
+    revisions.append(app.choose(session, "back"))
     assert revisions == sorted(set(revisions))
 
 
-def test_a_click_becomes_a_point_in_original_pixels(app, controls):
+def test_other_pictures_bring_points_and_what_leaves_the_source_leaves_the_points_to_the_page(app, controls, tiny_app):
     session = app.open(controls)
-    app.click(session, controls, 400.5, 300.5)  # shown 768 x 576, original 448 x 336
-    np.testing.assert_allclose(session.visit.points[-1], (400.5 * 448 / 768, 300.5 * 336 / 576))
-    assert session.visit.active == 2
-    assert app.draw(session, controls).source.getpixel((400, 300)) == (0xFF, 0xC3, 0x3B)  # the third colour
-
-
-def test_clicks_before_the_features_are_there_are_kept_and_matched_when_these_arrive(tiny_app, controls, gate):
-    app, session = App(tiny_app), Session()
-    app.handlers.open_example(session, "blocks")
-    with ThreadPoolExecutor(1) as pool:
-        settling = pool.submit(app.handlers.settle, session, *values(controls))
-        for x in (400, 500, 600):
-            app.click(session, controls, x, 300)
-            page = app.draw(session, controls)
-            assert COMPUTING in page.status and page.source.getpixel((x, 300)) != (0xD8, 0xD8, 0xD8)
-        gate.set()
-        assert settling.result() == session.revision  # a new revision: the page draws again
-    assert app.draw(session, controls).table.count("<tr") == 6
+    opening = app.draw(session, controls)["opening"]
+    app.do(session, "mirror")
+    app.upload(session, "target", tiny_app.examples / "a.png")
+    assert app.draw(session, controls)["opening"] == opening  # the page keeps its points
+    app.upload(session, "source", tiny_app.examples / "b.png")
+    shown = app.draw(session, controls)
+    assert shown["opening"] != opening and shown["points"] == ()
+    app.do(session, "swap", points=[[10.5, 20]])
+    assert app.draw(session, controls)["points"] == ((10.5, 20.0),)
 
 
 def test_the_example_chosen_while_another_is_computed_is_the_one_that_is_drawn(tiny_app, controls, gate):
     app, session = App(tiny_app), Session()
-    app.handlers.open_example(session, "blocks")
+    app.choose(session, "blocks")
     with ThreadPoolExecutor(1) as pool:
         settling = pool.submit(app.handlers.settle, session, *values(controls))
-        app.handlers.open_example(session, "back")
+        app.choose(session, "back")
         gate.set()
         settling.result()
     app.handlers.settle(session, *values(controls))
-    page = app.draw(session, controls)
-    assert page.source.size == (768, 768) and page.table.count("<tr") == 2
+    shown = app.draw(session, controls)
+    assert shown["example"] == "back" and shown["ready"] and shown["pictures"]["source"]["size"] == (300, 300)
 
 
 def test_features_are_asked_for_again_if_they_were_dropped_before_they_were_drawn(tiny_app, controls):
     app, session = App(replace(tiny_app)), Session()
-    app.handlers.open_example(session, "blocks")
-    asked = app.draw(session, controls).needs
-    assert app.draw(session, controls).needs == asked  # a page that waits does not ask twice
+    app.choose(session, "blocks")
+    asked = app.needs(session, controls)
+    assert app.needs(session, controls) == asked  # a page that waits does not ask twice
     app.handlers.settle(session, *values(controls))
     app.engine._features = Cache(1)
-    assert app.draw(session, controls).needs != asked
+    assert app.needs(session, controls) != asked
 
 
-def test_a_click_on_a_picture_that_has_been_replaced_meanwhile_is_no_point_of_the_new_one(app, controls):
+def test_commands_at_the_same_time_are_all_done(app, controls):
     session = app.open(controls)
-    old = session.visit.shown["source"]["key"]
-    app.handlers.open_example(session, "back")
-    event = gr.EventData(None, {"pane": "source", "x": 10.0, "y": 10.0, "key": old})
-    app.handlers.click(session, event, *values(controls))
-    assert len(session.visit.points) == 1
-    assert "click again" in app.draw(session, controls).status
-
-
-def test_clicks_at_the_same_time_are_all_kept(app, controls):
-    session = app.open(controls)
+    path = [[150.0, 110.0], [200.0, 110.0]]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: app.click(session, controls, 60 * i + 20, 500), range(8)))
-    assert {round(x * 768 / 448) for x, _ in session.visit.points[2:]} == {60 * i + 20 for i in range(8)}
+        list(pool.map(lambda _: app.mark(session, "object", path), range(8)))
+    assert len(session.visit.source.strokes) == 8
 
 
 def test_what_a_visit_holds_is_small_and_one_visit_does_not_change_another(app, controls):
     first, second = app.open(controls), app.open(controls)
-    app.click(first, controls, 400, 300)
+    app.do(first, "mirror")
     assert len(pickle.dumps(first.visit)) < 2000
-    assert len(second.visit.points) == 2
-    assert app.draw(second, controls).table.count("<tr") == 3
+    assert not second.visit.target.mirrored
+    assert app.draw(second, controls)["pictures"] != app.draw(first, controls)["pictures"]
 
 
 def test_visits_at_the_same_time_do_not_disturb_each_other(tiny_app, controls):
     shared = App(tiny_app)
 
     def visit(i):
-        own = replace(controls, alpha=i / 8, preset=("fast", "balanced")[i % 2])
-        session = shared.open(own)
-        shared.click(session, own, 100 + 50 * i, 300)
-        return session.visit.points[-1], np.asarray(shared.draw(session, own).fused).tobytes()
+        own = replace(controls, preset=("fast", "balanced")[i % 2])
+        session = shared.open(own, ("blocks", "back")[i // 2 % 2])
+        return shared.draw(session, own)["pictures"]
 
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(visit, range(8)))
     assert together == [visit(i) for i in range(8)]
 
 
-def test_undo_and_clear(app, controls):
+def test_alpha_moves_the_fused_match(app, controls):
     session = app.open(controls)
-    first = session.visit.points[:1]
-    app.handlers.undo(session)
-    assert session.visit.points == first and app.draw(session, controls).table.count("<tr") == 2
-    app.handlers.clear(session)
-    assert session.visit.points == () and "No points yet" in app.draw(session, controls).table
-
-
-def test_alpha_moves_the_fused_match_and_marks_it(app, controls):
-    session = app.open(controls)
-    ends = [replace(controls, alpha=alpha) for alpha in (0.0, 1.0)]
-    results = [app.match(session, end) for end in ends]
+    results = [app.match(session, replace(controls, alpha=alpha)) for alpha in (0.0, 1.0)]
     np.testing.assert_array_equal(results[0].fused.xy, results[0].raw.xy)
     np.testing.assert_array_equal(results[1].fused.xy, results[1].sphere.xy)
-    usual = app.match(session, replace(controls, alpha=0.35))  # what the sphere recommends
-    moved = (results[1].fused.xy != usual.fused.xy).any(axis=(1, 2)).sum()
-    assert moved
-    assert app.draw(session, ends[1]).table.count("moved by alpha") == moved
-    assert "moved by alpha" not in app.draw(session, replace(controls, alpha=0.35)).table
 
 
-def test_a_click_on_a_target_finds_the_source_point_backwards(app, controls):
+def test_the_note_of_an_event_is_said_once(app, controls):
     session = app.open(controls)
-    app.handlers.clear(session)
-    app.click(session, controls, 300.5, 350.5, "raw")
-    source, target = session.visit.pair
-    clicked = target.from_shown(np.array([300.5, 350.5])).tolist()
-    back = app.engine.match(target, source, [clicked], controls).raw.xy[0, 0]
-    np.testing.assert_allclose(session.visit.points, [back])
-    assert "backwards from the raw target" in app.draw(session, controls).status
-
-
-def test_swap_makes_the_best_matches_the_points(app, controls):
-    session = app.open(controls)
-    fused, (source, target) = app.match(session, controls).fused.xy[:, 0], session.visit.pair
-    app.handlers.swap(session, *values(controls))
-    assert session.visit.pair == (target, source)
-    np.testing.assert_allclose(session.visit.points, fused)
+    app.do(session, "no such command")
+    assert "reload" in app.draw(session, controls)["note"][0]
+    assert app.draw(session, controls)["note"] is None
 
 
 def test_the_mirror_image_is_another_picture(app, controls):
     session = app.open(controls)
     before = session.visit
-    app.handlers.mirror(session)
+    app.do(session, "mirror")
     mirrored = app.engine.shown(session.visit.target)
     assert mirrored.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes() == app.engine.shown(before.target).tobytes()
-    app.handlers.mirror(session)
+    app.do(session, "mirror")
     assert session.visit == before
 
 
@@ -209,18 +176,10 @@ def test_the_foreground_is_the_opaque_part_where_there_is_one(app, controls, tmp
     assert app.engine.foreground(picture, replace(controls, foreground=False)) is None
 
 
-def test_the_sphere_and_the_pictures_are_there(app, controls):
+def test_pca_and_sphere_maps_are_painted_at_the_shown_size(app, controls):
     session = app.open(controls)
-    figure = json.loads(app.drawing.plot(session, *values(controls))["figure"])
-    assert [trace["name"] for trace in figure["data"] if "point" in trace.get("name", "")] == ["point 1", "point 2"]
-    assert all(isinstance(picture, Image.Image) for picture in app.drawing.pictures(session, *values(controls))[:4])
-
-
-def test_while_features_are_computed_neither_the_sphere_nor_the_pictures_show_the_old_pair(tiny_app, controls):
-    app, session = App(tiny_app), Session()
-    app.handlers.open_example(session, "blocks")
-    assert app.drawing.plot(session, *values(controls)) == {"message": COMPUTING}
-    assert app.drawing.pictures(session, *values(controls))[:4] == [None] * 4
+    for paint in (paint_pca, paint_sphere_maps):
+        assert [picture.size for picture in paint(app.engine, session, controls)] == [(768, 576), (768, 768)]
 
 
 # Without a sphere, without weights
@@ -243,64 +202,42 @@ def test_without_a_fitting_sphere_raw_matches_stay_and_a_sentence_says_why(tiny_
     app = App(replace(tiny_app, spheres=(str(folder),)))
     controls = replace(controls, sphere=sphere)
     session = app.open(controls)
-    page = app.draw(session, controls)
-    assert page.table.count("<tr") == 3
-    assert "spherecorr train" in page.status
-    assert "spherecorr train" in app.drawing.plot(session, *values(controls))["message"]
-    assert app.drawing.pictures(session, *values(controls))[2:4] == [None, None]
-    assert skipped(app.handlers.recommended_alpha(*values(controls)))
+    shown = app.draw(session, controls)
+    assert shown["ready"] and shown["sphere"] is None and shown.get("globe") is None
+    assert "spherecorr train" in shown["problem"]
+    assert paint_sphere_maps(app.engine, session, controls) == [None, None]
 
 
 def test_a_backbone_without_weights_says_how_to_get_them_and_the_page_stays_alive(app, controls):
     session = app.open(controls)
     absent = replace(controls, backbone="dinov2-s")
-    assert COMPUTING in app.draw(session, absent).status
+    assert COMPUTING in app.draw(session, absent)["status"]
     app.handlers.settle(session, *values(absent))
-    page = app.draw(session, absent)
-    assert "spherecorr download dinov2-s" in page.status
-    assert skipped(page.needs)  # it is not tried again and again
-    assert "spherecorr download" in app.drawing.plot(session, *values(absent))["message"]
-    assert app.drawing.pictures(session, *values(absent))[:4] == [None] * 4
-    assert skipped(app.handlers.recommended_alpha(*values(absent)))
-    app.click(session, absent, 400, 300)
-    assert "spherecorr download" in app.draw(session, absent).status
-    assert app.draw(session, controls).table.count("<tr") == 4
+    shown = app.draw(session, absent)
+    assert "spherecorr download dinov2-s" in shown["status"][0] and "ready" not in shown
+    assert skipped(app.needs(session, absent))  # it is not tried again and again
+    assert app.draw(session, controls)["ready"]
 
 
 # Faults of the program
 
 
-@pytest.mark.parametrize("part", ["event", "draw", "plot", "pictures", "recommended_alpha"])
-def test_a_fault_of_the_program_is_no_mistake_of_the_user(app, controls, monkeypatch, caplog, part):
-    session = app.open(controls)
-    for name in ("match", "subject", "sphere", "open"):
+@pytest.mark.parametrize("part", ["event", "draw", "settle"])
+def test_a_fault_of_the_program_is_no_mistake_of_the_user(tiny_app, controls, monkeypatch, caplog, part):
+    app, session = App(tiny_app), Session()
+    app.choose(session, "blocks")
+    if part == "draw":
+        app.handlers.settle(session, *values(controls))
+    for name in ("subject", "sphere", "open", "_extract"):
         monkeypatch.setattr(app.engine, name, lambda *_: np.zeros(2) @ np.zeros(3))  # numpy raises a ValueError
-    with warnings.catch_warnings(record=True) as toasts:  # gr.Warning outside a page
-        warnings.simplefilter("always")
-        if part == "event":
-            app.handlers.open_example(session, "blocks")
-            said = session.note[0]
-        elif part == "draw":
-            said = app.draw(session, controls).status
-        elif part == "plot":
-            said = app.drawing.plot(session, *values(controls))["message"]
-        elif part == "pictures":
-            assert app.drawing.pictures(session, *values(controls)) == [*[None] * 4, session.revision]
-            said = session.note[0]
-        else:
-            assert skipped(app.handlers.recommended_alpha(*values(controls)))
-            said = str(toasts[0].message)
+    if part == "event":
+        app.choose(session, "back")
+        said = session.note[0]
+    else:
+        app.handlers.settle(session, *values(controls))
+        said = app.draw(session, controls)["status"][0]
     assert INTERNAL_ERROR in said
     assert "Traceback" in caplog.text and "matmul" in caplog.text
-
-
-def test_features_that_fail_end_in_a_sentence(tiny_app, controls, monkeypatch):
-    app, session = App(tiny_app), Session()
-    app.handlers.open_example(session, "blocks")
-    monkeypatch.setattr(app.engine, "_extract", lambda *_: np.zeros(2) @ np.zeros(3))
-    app.handlers.settle(session, *values(controls))
-    assert INTERNAL_ERROR in app.draw(session, controls).status
-    assert app.drawing.plot(session, *values(controls)) == {"message": INTERNAL_ERROR}
 
 
 # Bad input
@@ -324,11 +261,17 @@ def test_files_that_cannot_be_used_get_one_sentence_and_the_visit_stays(app, con
     words = bad_files(tmp_path)[name]
     session = app.open(controls)
     before = session.visit
-    app.handlers.upload_source(session, str(tmp_path / name))
-    assert words in app.draw(session, controls).status
-    assert session.visit == before
-    app.handlers.undo(session)
-    assert words not in app.draw(session, controls).status
+    app.upload(session, "source", tmp_path / name)
+    shown = app.draw(session, controls)
+    assert words in shown["note"][0] and session.visit == before
+
+
+def test_only_files_that_were_uploaded_can_be_opened(app, controls, tiny_app):
+    session = app.open(controls)
+    before = session.visit
+    for path in (str(tiny_app.examples / "a.png"), "/etc/passwd", "", None, 5, "a\0b", ["x"], {"path": "x"}):
+        app.do(session, "upload", role="source", path=path)
+        assert session.visit == before and "uploaded files" in app.draw(session, controls)["note"][0]
 
 
 @pytest.mark.parametrize("kind", ["cmyk.jpg", "sixteen.png", "alpha.png", "moving.gif"])
@@ -344,10 +287,10 @@ def test_unusual_images_are_fine(app, controls, tmp_path, kind):
         frames = [Image.new("RGB", (200, 100), colour) for colour in ("red", "blue")]
         frames[0].save(path, save_all=True, append_images=frames[1:])
     session = app.open(controls)
-    app.handlers.upload_target(session, str(path))
+    app.upload(session, "target", path)
     app.handlers.settle(session, *values(controls))
-    assert app.draw(session, controls).fused.size == (768, 384)
-    assert app.draw(session, controls).table.count("<tr") == 3
+    shown = app.draw(session, controls)
+    assert shown["ready"] and shown_picture(shown, "target").size == (768, 384)
 
 
 def test_an_exif_rotated_photograph_is_upright(app, controls, tmp_path):
@@ -357,38 +300,46 @@ def test_an_exif_rotated_photograph_is_upright(app, controls, tmp_path):
     exif[0x0112] = 6  # turn it by 90 degrees clockwise: the stripe is then on the right
     image.save(tmp_path / "rotated.jpg", exif=exif)
     session = app.open(controls)
-    app.handlers.upload_source(session, str(tmp_path / "rotated.jpg"))
+    app.upload(session, "source", tmp_path / "rotated.jpg")
     assert session.visit.source.size == (200, 400) and session.visit.points == ()
-    red, green, _ = app.draw(session, controls).source.getpixel((370, 400))
+    red, green, _ = shown_picture(app.draw(session, controls), "source").getpixel((370, 400))
     assert red > 240 and green < 20
 
 
 def test_one_image_alone_asks_for_the_other(app, controls, tiny_app):
     session, empty = Session(), Session()
-    app.handlers.upload_source(session, str(tiny_app.examples / "a.png"))
-    assert "Upload a target image" in app.draw(session, controls).status
-    app.click(session, controls, 10, 10)
-    assert len(session.visit.points) == 1
+    app.upload(session, "source", tiny_app.examples / "a.png")
+    assert "upload a target image" in app.draw(session, controls)["status"][0]
     assert skipped(app.handlers.settle(session, *values(controls)))
-    assert "message" in app.drawing.plot(session, *values(controls))
-    for visit in (session, empty):
-        app.handlers.undo(visit)
-        app.handlers.clear(visit)
-        app.handlers.swap(visit, *values(controls))
-        app.handlers.redraw(visit)
-        assert "Upload a" in app.draw(visit, controls).status
-    app.handlers.mirror(empty)
-    assert "Upload a target image first" in app.draw(empty, controls).status
+    assert "upload a source and a target image" in app.draw(empty, controls)["status"][0]
+    app.do(empty, "swap")
+    app.do(empty, "mirror")
+    assert "Upload a target image first" in app.draw(empty, controls)["note"][0]
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"alpha": 1.5}, "between 0 and 1"),
-        ({"backbone": "other"}, "Unknown backbone 'other'"),
-        ({"sphere": "x"}, "Unknown sphere"),
-    ],
+    ("menu", "words"),
+    [(("other", "mini", "fast"), "Unknown backbone 'other'"), (("mini", "x", "fast"), "Unknown")],
 )
-def test_values_that_no_page_sends_are_refused(app, controls, change, words):
+def test_menu_entries_that_do_not_exist_are_refused(app, controls, menu, words):
     session = app.open(controls)
-    assert words in app.draw(session, replace(controls, **change)).status
+    assert words in app.drawing.draw(session, *menu, {}).shown["status"][0]
+
+
+BAD_VIEWS = [
+    {"alpha": 1.5}, {"alpha": "x"}, {"alpha": None}, {"alpha": float("nan")}, {"ranks": 0}, {"ranks": 1e9},
+    {"points": [[1, 2, 3]]}, {"points": 5}, {"points": [[float("inf"), 0]]}, {"points": [[1, 1]] * 13},
+    {"points": [["a", "b"]]}, {"points": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", BAD_VIEWS, ids=str)
+def test_views_that_no_page_sends_are_refused(view):
+    with pytest.raises(SpherecorrError):
+        Controls.of_page("mini", "mini", "fast", view)
+
+
+@pytest.mark.parametrize("view", [None, "text", [], {}, {"panel": "<b>"}], ids=str)
+def test_a_view_that_says_little_has_its_defaults(view):
+    controls = Controls.of_page("mini", "none", "fine", view)
+    assert (controls.alpha, controls.points, controls.foreground) == (0.2, (), True)

@@ -1,4 +1,4 @@
-"""Parts of the app that know no page: the cache, what a visit holds, image files, table and export."""
+"""Parts of the app that know no page: the cache, what a visit holds, image files, records."""
 
 import json
 import os
@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spherecorr.errors import SpherecorrError
-from spherecorr.matching.match import MatchResult
 from spherecorr.ui.cache import Cache
-from spherecorr.ui.image_files import as_files
-from spherecorr.ui.session import MAX_POINTS, NO_SPHERE, SHOWN_SIDE, Picture, Visit
-from spherecorr.ui.table import csv_text, match_records
+from spherecorr.ui.image_files import served_picture
+from spherecorr.ui.session import NO_SPHERE, SHOWN_SIDE, Picture
+from spherecorr.ui.table import match_records
 
 # The cache
 
@@ -94,54 +92,28 @@ def test_shown_and_original_pixels_are_inverse():
     np.testing.assert_allclose(picture.to_shown(points)[1], picture.shown_size)
 
 
-def test_points_come_and_go():
-    visit = Visit(source=Picture("a.png", "0", (100, 100), "a.png"))
-    visit = visit.with_point((10.0, 10.0)).with_point((50.0, 50.0))
-    assert visit.active == 1
-    assert visit.with_point((10.5, 9.5)).active == 0  # a click on a pin chooses it
-    assert len(visit.with_point((10.5, 9.5)).points) == 2
-    assert visit.without_last_point().points == ((10.0, 10.0),)
-    assert visit.without_points().without_last_point() == visit.without_points()
-
-
-def test_a_thirteenth_point_is_refused():
-    visit = Visit(source=Picture("a.png", "0", (1000, 1000), "a.png"))
-    for i in range(MAX_POINTS):
-        visit = visit.with_point((50.0 * i, 10.0))
-    with pytest.raises(SpherecorrError, match="12 points already"):
-        visit.with_point((500.0, 500.0))
-
-
 # Image files
 
 
 def test_a_picture_is_written_once_and_found_under_its_content(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     red, blue = (Image.new("RGB", (9, 9), colour) for colour in ("red", "blue"))
-    first, number, other = as_files(lambda: [red, 5, blue], "png")()
-    assert number == 5 and first != other
+    first, other = served_picture(red, "png"), served_picture(blue, "png")
+    assert first != other
     inode = os.stat(first).st_ino
-    assert as_files(lambda: [red.copy()], "png")() == [first] and os.stat(first).st_ino == inode
+    assert served_picture(red.copy(), "png") == first and os.stat(first).st_ino == inode
     assert Image.open(first).getpixel((4, 4)) == (255, 0, 0)
 
 
-# Table and export
+# Records
 
 
-def test_records_and_csv_hold_the_same_numbers(app, controls):
-    result = app.match(app.open(controls), replace(controls, ranks=2))
-    records = match_records(result)
+def test_records_are_json_with_all_ranks(app, controls):
+    records = match_records(app.match(app.open(controls), replace(controls, ranks=2)))
     assert json.loads(json.dumps(records)) == records
-    assert [len(record["fused"]) for record in records] == [2, 2]
-    header, first, _ = csv_text(records).splitlines()
-    row = dict(zip(header.split(","), first.split(","), strict=True))
-    assert [float(row["raw_x"]), float(row["raw_y"])] == records[0]["raw"][0]["xy"]
-    assert row["number"] == "1" and float(row["source_x"]) == 140.5
+    assert [len(record["fused"]) for record in records] == [2, 2] and records[0]["source"] == [140.5, 110.5]
 
 
-def test_records_without_a_sphere_leave_its_columns_empty(app, controls):
-    result = app.match(app.open(controls), replace(controls, sphere=NO_SPHERE))
-    assert isinstance(result, MatchResult) and result.sphere is None
-    header, first, _ = csv_text(match_records(result)).splitlines()
-    row = dict(zip(header.split(","), first.split(","), strict=True))
-    assert row["sphere_x"] == row["visible"] == ""
+def test_records_without_a_sphere_say_so(app, controls):
+    (record, _) = match_records(app.match(app.open(controls), replace(controls, sphere=NO_SPHERE)))
+    assert record["sphere"] is record["fused"] is record["visible"] is None

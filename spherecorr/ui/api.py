@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
 from spherecorr.backbones.registry import Preset
 from spherecorr.errors import SpherecorrError
-from spherecorr.images import ImageError
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import sentence
+from spherecorr.ui.image_files import uploaded
 from spherecorr.ui.session import MAX_POINTS, NO_SPHERE, Controls, Picture, Point
 from spherecorr.ui.table import match_records
 from spherecorr.views.pca import pca_pictures
@@ -100,11 +99,7 @@ class Api:
         return Controls(backbone or settings.backbones[0], sphere or first_sphere, resolution, bool(foreground))
 
     def _open(self, file: Any) -> Picture:
-        path = file.get("path") if isinstance(file, dict) else None
-        # A path is what the caller claims; only files that were uploaded to this app may be read.
-        if not isinstance(path, str) or not is_in_or_equal(path, get_upload_folder()):
-            raise ImageError("Send images as uploaded files, in Python with gradio_client's handle_file(path).")
-        return self._engine.open(path)
+        return self._engine.open(uploaded(file.get("path") if isinstance(file, dict) else None))
 
 
 @contextmanager

@@ -57,6 +57,11 @@ class Cache:
         mine.set_result(value)
         return value
 
+    def drop(self, key: Hashable) -> None:
+        """Forget a value, if it is there."""
+        with self._lock:
+            self._values.pop(key, None)
+
     def make_room(self, weight: float) -> None:
         """Drop the values used longest ago until one of this weight fits, or nothing is left to drop."""
         with self._lock:

@@ -1,46 +1,47 @@
-"""What the page shows: the newest state of a visit, drawn.
+"""What the page shows of a visit: the value of the explorer, which its script draws (see `page/`).
 
-The page asks for one drawing of a kind at a time, so that none can be overtaken by an older one.
+The page asks for one drawing at a time, so that none can be overtaken by an older one.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from spherecorr.backbones import BACKBONES
-from spherecorr.features import SphereMap
-from spherecorr.geometry import Framing
-from spherecorr.matching.readout import Ranked
-from spherecorr.ui.engine import Engine, best_matches
+from spherecorr.matching.co_pca import join_pair
+from spherecorr.matching.settings import MatchSettings
+from spherecorr.ui.address import Places
+from spherecorr.ui.cache import Cache
+from spherecorr.ui.engine import Engine
+from spherecorr.ui.examples import Example
 from spherecorr.ui.failures import sentence
+from spherecorr.ui.image_files import served, served_picture
+from spherecorr.ui.payload import features_file, surface_file
 from spherecorr.ui.session import Controls, Picture, Session, Visit
-from spherecorr.ui.table import KINDS, match_records, table_html
-from spherecorr.views.matches import COLOURS, draw_marked, draw_pins, draw_ranks, draw_rings, overlay_heat, veil
-from spherecorr.views.pca import pca_pictures
+from spherecorr.views.matches import draw_marked
 from spherecorr.views.sphere_plot import sphere_figure, sphere_patches
-from spherecorr.views.spheremap import sphere_picture
 
-READY = "Click a part of the source image. A click on a target image asks the other way round."
+READY = "Point at a picture to see where a place goes; click to pin it. A target asks the other way round."
 COMPUTING = "Computing features …"
+NO_POINTS = np.empty((0, 3))
+PAIRS_KEPT = 128
 
 Failure = tuple[str, str] | None
 
 
-class Page(NamedTuple):
-    """What a drawing puts on the page, in the order of its outputs."""
+class Drawn(NamedTuple):
+    """What a drawing puts on the page, in the order of its outputs.
 
-    source: Any = gr.skip()
-    raw: Any = gr.skip()
-    sphere: Any = gr.skip()
-    fused: Any = gr.skip()
-    table: Any = gr.skip()
-    status: Any = gr.skip()
-    notices: Any = gr.skip()
+    Attributes:
+        shown: the explorer's value.
+        needs: what the pictures are computed from, with "missing" behind it where that is to be done.
+    """
+
     shown: Any = gr.skip()
     needs: Any = gr.skip()
 
@@ -48,156 +49,114 @@ class Page(NamedTuple):
 class Drawing:
     """Draws the visits of one app; every visit brings its own `Session` and control values."""
 
-    def __init__(self, engine: Engine):
-        self.engine = engine
+    def __init__(self, engine: Engine, examples: Mapping[str, Example], places: Places):
+        self.engine, self.examples, self.places = engine, examples, places
+        self._written = Cache(PAIRS_KEPT)
 
-    def draw(self, session: Session, *values: Any) -> Page:
+    def draw(self, session: Session, *values: Any) -> Drawn:
         """Everything that shows the newest state of the visit."""
         with session.lock:
             visit, note, failure, settled = session.visit, session.note, session.failure, session.settled
+            session.note, number = None, session.revision
         try:
-            page = self._page(visit, Controls(*values), failure, settled)
+            shown, needs = self._shown(visit, Controls.of_page(*values), failure, settled)
         except Exception as error:
-            return Page(status=say(sentence(error), "warn"))
-        return page._replace(status=say(*note)) if note else page
+            shown, needs = {"status": (sentence(error), "warn"), "opening": visit.opening}, gr.skip()
+        return Drawn({**shown, "note": note, "revision": number}, needs)
 
-    def plot(self, session: Session, *values: Any) -> dict[str, str]:
-        """The sphere for the page's own component: `{"figure": Plotly JSON}` or `{"message": sentence}`."""
-        try:
-            return self._plot(session.visit, Controls(*values), session.failure)
-        except Exception as error:
-            return {"message": sentence(error)}
-
-    def _plot(self, visit: Visit, controls: Controls, failure: Failure) -> dict[str, str]:
+    def _shown(self, visit: Visit, controls: Controls, failure: Failure, settled: int) -> tuple[dict, Any]:
+        pictures = {"source": visit.source, "target": visit.target}
+        shown: dict[str, Any] = {
+            "opening": visit.opening,
+            "points": visit.points,
+            "pictures": {role: picture and self._picture(picture) for role, picture in pictures.items()},
+            "example": self._example(visit),
+            "about": {"backbone": controls.backbone, "sphere": controls.sphere, "resolution": controls.preset},
+        }
+        needs = self.engine.needs(visit, controls)
         if visit.pair is None:
-            return {"message": "The sphere appears here when both images are there."}
+            missing = " and a ".join(role for role, picture in pictures.items() if picture is None)
+            return {**shown, "status": (f"Drop or upload a {missing} image.", "info")}, needs
         if not self.engine.is_ready(visit, controls):
-            return {"message": self._waiting(visit, controls, failure)[0]}
-        drawn = []
-        for picture in visit.pair:
-            sphere = self.engine.sphere_map(picture, controls)
-            if sphere is None:
-                return {"message": self.engine.sphere(controls)[1]}
-            patches = sphere_patches(sphere, self.engine.shown(picture), self.engine.subject(picture, controls).cells)
-            drawn.append((sphere, patches))
-        (source, source_patches), (target, target_patches) = drawn
-        result = self.engine.match(*visit.pair, visit.points, controls)
-        selected, matched = _on_sphere(source, result.points), _on_sphere(target, best_matches(result))
-        figure = sphere_figure(source_patches, target_patches, selected, matched, visit.active)
-        return {"figure": figure.to_json()}
-
-    def pictures(self, session: Session, *values: Any) -> list[Any]:
-        """PCA of source and target, sphere map of source and target, None where there is none; and a new revision.
-
-        The revision is new only if something failed that the status line must say.
-        """
-        controls, visit = Controls(*values), session.visit
-        try:
-            if visit.pair is None or not self.engine.is_ready(visit, controls):
-                return [*[None] * 4, gr.skip()]
-            maps = [self.engine.features(picture, controls) for picture in visit.pair]
-            spheres = [self.engine.sphere_map(picture, controls) for picture in visit.pair]
-            masks = [self.engine.subject(picture, controls).cells for picture in visit.pair]
-            sizes = [picture.shown_size for picture in visit.pair]
-            painted = [
-                None if sphere is None else sphere_picture(sphere, mask, size)
-                for sphere, mask, size in zip(spheres, masks, sizes, strict=True)
-            ]
-            return [*pca_pictures(maps, masks, sizes), *painted, gr.skip()]
-        except Exception as error:
-            session.note = sentence(error), "warn"
-            return [*[None] * 4, session.advance()]
-
-    def _waiting(self, visit: Visit, controls: Controls, failure: Failure) -> tuple[str, str]:
-        """What the status line says while features are missing, and its kind."""
-        if failure and failure[0] == self.engine.needs(visit, controls):
-            return failure[1], "warn"
-        return COMPUTING, "busy"
-
-    def _page(self, visit: Visit, controls: Controls, failure: Failure, settled: int) -> Page:
-        """Everything that shows the visit."""
-        source, target = (None if picture is None else self._shown(picture) for picture in (visit.source, visit.target))
-        if visit.source is not None and source is not None:
-            source = draw_pins(source, visit.source.to_shown(np.array(visit.points).reshape(-1, 2)), visit.active)
-        shown, needs = visit.shown, self.engine.needs(visit, controls)
-        if visit.pair is None or target is None:
-            missing = " and a ".join(role for role, picture in shown.items() if picture is None)
-            return Page(source, target, target, target, "", say(f"Upload a {missing} image."), "", shown, needs)
-        if not self.engine.is_ready(visit, controls):
-            text, kind = self._waiting(visit, controls, failure)
+            if failure and failure[0] == needs:
+                return {**shown, "status": (failure[1], "warn")}, gr.skip()
             # The page asks for what is missing when this value changes: once, and again if it was dropped meanwhile.
-            wanted = gr.skip() if kind == "warn" else f"{needs} missing after {settled}"
-            return Page(source, target, target, target, "", say(text, kind), "", shown, wanted)
-
-        result = self.engine.match(*visit.pair, visit.points, controls)
+            return {**shown, "status": (COMPUTING, "busy")}, f"{needs} missing after {settled}"
         mapper, problem = self.engine.sphere(controls)
-        changed = np.zeros(len(visit.points), dtype=bool)
-        if mapper is not None and controls.alpha != mapper.settings.alpha:
-            usual = replace(controls, alpha=mapper.settings.alpha)
-            before = self.engine.match(*visit.pair, visit.points, usual)
-            changed = (best_matches(before) != best_matches(result)).any(axis=1)
-        row_framing = self.engine.features(visit.pair[1], controls).framing
-        targets = []
-        for kind in KINDS:
-            ranked: Ranked | None = getattr(result, kind)
-            moved = changed if kind == "fused" else np.zeros_like(changed)
-            targets.append(
-                veil(target, problem)
-                if ranked is None
-                else _target_picture(target, visit, ranked, row_framing, controls.heat, moved)
-            )
-        raw, by_sphere, fused = targets
-        table = table_html(match_records(result), visit.active, changed.tolist(), _about(visit.pair, controls))
-        note = BACKBONES[controls.backbone].note if controls.backbone in BACKBONES else ""
-        notices = "".join(say(text, "warn") for text in self.engine.notices(visit, controls))
-        return Page(source, raw, by_sphere, fused, table, say(problem or f"{READY} {note}"), notices, shown, needs)
+        for role, files in self._files(visit.pair, needs, controls).items():
+            shown["pictures"][role] |= files
+        known = BACKBONES.get(controls.backbone)
+        shown["sphere"] = mapper and {
+            "name": controls.sphere,
+            "alpha": mapper.settings.alpha,
+            "visible_angle": mapper.settings.visible_angle,
+            "symmetric_angle": mapper.settings.symmetric_angle,
+            "mirror_angle": mapper.settings.mirror_angle,
+        }
+        shown |= {"ready": needs, "problem": problem, "notices": self.engine.notices(visit, controls)}
+        if mapper and mapper.settings.surface == "sphere":
+            shown["globe"] = self._kept(("globe", needs), lambda: self._globe(visit, controls))
+        return {**shown, "status": (READY + (f" {known.note}" if known and known.note else ""), "info")}, needs
 
-    def _shown(self, picture: Picture) -> Image.Image:
-        """The shown copy, with the object where it was marked."""
+    def _example(self, visit: Visit) -> str | None:
+        """Id of the example whose pictures a visit shows as they are."""
+        if visit.pair is None or any(picture.mirrored for picture in visit.pair):
+            return None
+        paths = [picture.path for picture in visit.pair]
+        return next((key for key, e in self.examples.items() if [str(e.source), str(e.target)] == paths), None)
+
+    def _picture(self, picture: Picture) -> dict[str, Any]:
+        """A picture's shown copy, with the object where it was marked."""
         image, marked = self.engine.shown(picture), self.engine.marked(picture)
-        return image if marked is None else draw_marked(image, marked)
+        path = served_picture(image if marked is None else draw_marked(image, marked))
+        strokes = [{"inside": stroke.inside, "points": stroke.points} for stroke in picture.strokes]
+        return {
+            "key": repr(picture.key),
+            "name": picture.name,
+            "size": picture.size,
+            "mirrored": picture.mirrored,
+            "marks": None if picture.marks is None else {"box": picture.box, "strokes": strokes},
+            "place": self.places.name(picture),
+            "picture": path,
+        }
+
+    def _files(self, pair: tuple[Picture, Picture], needs: str, controls: Controls) -> dict[str, dict[str, str]]:
+        """The binary files from which the script matches the pictures, by role."""
+
+        def write() -> dict[str, dict[str, str]]:
+            source, target = (self.engine.image(picture, controls) for picture in pair)
+            images = join_pair(source, target, MatchSettings().co_pca)
+            subjects = [self.engine.subject(picture, controls).cells for picture in pair]
+            return {
+                role: {
+                    "features": served(features_file(image), "features.bin"),
+                    "surface": served(surface_file(image, subject), "surface.bin"),
+                }
+                for role, image, subject in zip(("source", "target"), images, subjects, strict=True)
+            }
+
+        return self._kept(("files", needs), write)
+
+    def _kept(self, key: tuple, write: Callable[[], Any]) -> Any:
+        """What was written for a pair, unless Gradio has deleted its files since."""
+        found = self._written.get(key, write)
+        if all(Path(path).is_file() for path in _paths(found)):
+            return found
+        self._written.drop(key)
+        return self._written.get(key, write)
+
+    def _globe(self, visit: Visit, controls: Controls) -> str:
+        """The Plotly figure of the sphere with both images' patches; the script draws points and matches over it."""
+        patches = []
+        for picture in visit.pair or ():
+            sphere, subject = self.engine.sphere_map(picture, controls), self.engine.subject(picture, controls)
+            assert sphere is not None
+            patches.append(sphere_patches(sphere, self.engine.shown(picture), subject.cells))
+        source, target = patches
+        return served(sphere_figure(source, target, NO_POINTS, NO_POINTS).to_json().encode(), "sphere.json")
 
 
-def say(text: str, kind: str = "info") -> str:
-    """The status line's HTML."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return f'<div class="sc-status sc-{kind}" role="status">{escaped}</div>'
-
-
-def _target_picture(
-    image: Image.Image, visit: Visit, ranked: Ranked, framing: Framing, heat: float, moved: np.ndarray
-) -> Image.Image:
-    """One target image with heat, ranks, pins, and rings around the matches that alpha has moved."""
-    shown = ranked.xy * np.divide(image.size, framing.image_size)
-    if visit.active is not None:
-        image = overlay_heat(image, ranked.rows[visit.active].cpu().numpy(), framing, heat)
-        image = draw_ranks(image, shown[visit.active], COLOURS[visit.active % len(COLOURS)])
-    return draw_pins(draw_rings(image, shown[moved, 0]), shown[:, 0], visit.active)
-
-
-def _on_sphere(sphere: SphereMap, points: np.ndarray) -> np.ndarray:
-    """Where original pixels `[N, 2]` lie on the sphere `[N, 3]`; NaN for NaN."""
-    there = np.isfinite(points).all(axis=1)
-    columns, rows = sphere.framing.to_cell(np.where(there[:, None], points, 0)).T
-    vectors = sphere.points.float().cpu().numpy()[:, rows, columns].T.copy()
-    vectors[~there] = np.nan
-    return vectors
-
-
-def _marks(picture: Picture) -> dict | None:
-    """The marks of the object as an export says them; None without."""
-    if picture.marks is None:
-        return None
-    strokes = [{"inside": stroke.inside, "points": stroke.points} for stroke in picture.strokes]
-    return {"box": picture.box, "strokes": strokes}
-
-
-def _about(pair: tuple[Picture, Picture], controls: Controls) -> dict:
-    """What an export says besides the matches."""
-    pictures = {
-        role: {"name": picture.name, "size": list(picture.size), "mirrored": picture.mirrored, "marks": _marks(picture)}
-        for role, picture in zip(("source", "target"), pair, strict=True)
-    }
-    return {**pictures, "backbone": controls.backbone, "sphere": controls.sphere, "resolution": controls.preset} | {
-        "alpha": controls.alpha, "foreground_only": controls.foreground
-    }  # fmt: skip
+def _paths(found: Any) -> Iterator[str]:
+    """All strings in nested dicts, which are paths here."""
+    for value in found.values() if isinstance(found, dict) else [found]:
+        yield from [value] if isinstance(value, str) else _paths(value)

@@ -154,10 +154,10 @@ class Engine:
         return pair is not None and all(self._features_key(picture, controls) in self._features for picture in pair)
 
     def needs(self, visit: Visit, controls: Controls) -> str:
-        """Digest of what everything that takes time is computed from; points and sliders have no part in it."""
+        """Digest of what everything that takes time is computed from, not what the page itself answers."""
         pictures = visit.source, visit.target
         keys = [picture and (*self._views_key(picture, controls), picture.marks) for picture in pictures]
-        return digest([repr((*keys, controls.foreground)).encode()])
+        return digest([repr(keys).encode()])
 
     def features(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image, computed once per image, backbone and resolution."""
@@ -213,13 +213,16 @@ class Engine:
 
         return self._views.get(("subject", *self._views_key(picture, controls), picture.marks), find)
 
-    def notices(self, visit: Visit, controls: Controls) -> list[str]:
-        """What must be said of the pictures: where the object is uncertain, and which the sphere does not know."""
+    def notices(self, visit: Visit, controls: Controls) -> list[dict]:
+        """What must be said of the pictures: where the object is uncertain, and which the sphere does not know.
+
+        Each is `{"text", "foreground"}`: whether it is so only while the foreground alone is matched.
+        """
         if visit.pair is None:
             return []
         notices = []
-        if controls.foreground and not self.subject(visit.pair[1], controls).certain:
-            notices.append(f"{not_told('target')} Mark the object to change this.")
+        if not self.subject(visit.pair[1], controls).certain:
+            notices.append({"text": f"{not_told('target')} Mark the object to change this.", "foreground": True})
         mapper, _ = self.sphere(controls)
         domain = None if mapper is None else domain_of(mapper)
         if mapper is not None and domain is not None:
@@ -227,7 +230,7 @@ class Engine:
             seen = {role: (self.features(p, controls), self.subject(p, controls)) for role, p in pictures.items()}
             unknown = [role for role, (features, found) in seen.items() if not domain.knows(features, found.cells)]
             if unknown:
-                notices.append(unlike_training(unknown, mapper.settings.categories))
+                notices.append({"text": unlike_training(unknown, mapper.settings.categories), "foreground": False})
         return notices
 
     def image(self, picture: Picture, controls: Controls) -> ImageFeatures:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from plotly.graph_objects import Figure
 
 from spherecorr.data.records import ImageRecord, PairRecord
@@ -33,9 +31,9 @@ class GroundTruth:
     def __init__(self, engine: Engine, examples: dict[str, Example]):
         self.engine, self.examples = engine, examples
 
-    def explain(self, session: Session, *values: Any) -> tuple[Figure | None, str]:
+    def explain(self, session: Session, controls: Controls) -> tuple[Figure | None, str]:
         """The plot of the pair that the page shows, None where there is none; and a sentence."""
-        controls, visit = Controls(*values), session.visit
+        visit = session.visit
         try:
             example = self._example(visit)
             if example is None or visit.pair is None:

@@ -1,4 +1,4 @@
-"""What the page's events do: each changes the visit's session and answers its new revision, which makes the page draw.
+"""What the page's events do: each changes the visit's session, which makes the page draw.
 
 Where features are missing, a drawing shows what is there, `settle` computes them, and the page draws again.
 """
@@ -7,176 +7,101 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.ui.engine import Engine, best_matches
+from spherecorr.ui.address import Places
+from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.examples import read_examples
 from spherecorr.ui.failures import sentence
-from spherecorr.ui.session import Controls, Picture, Session, Visit
+from spherecorr.ui.image_files import uploaded
+from spherecorr.ui.page import Note, perform
+from spherecorr.ui.session import MAX_STROKE_POINTS, NO_SPHERE, Controls, Picture, Session, Visit, checked_points
+from spherecorr.ui.teaching_files import taught_title
 
 OWN_IMAGES = "own"
-# The page's target pictures by the kind of match that they show.
-TARGETS = {"raw": "raw", "by-sphere": "sphere", "fused": "fused"}
-
-Note = tuple[str, str] | None
+ROLES = ("source", "target")
 
 
-def _event(handler: Callable[..., Note]) -> Callable[..., int]:
-    """Make a change of the session an event: it waits for its turn and answers the new revision.
-
-    Every error becomes a sentence in the status line, and the visit stays as it was.
-    """
-
-    @wraps(handler)
-    def event(self: Handlers, session: Session, *args: Any) -> int:
-        with session.lock:
-            try:
-                session.note = handler(self, session, *args)
-            except Exception as error:
-                session.note = sentence(error), "warn"
-                gr.Warning(session.note[0])
-            return session.advance()
-
-    return event
+def sphere_choices(settings: AppSettings, taught: str = "") -> list[tuple[str, str]]:
+    """Titles and names of the sphere menu, with a sphere that a visitor taught where one is named."""
+    title = taught_title(settings.teach_folder, taught)
+    own = [(title, taught)] if title else []
+    return [*((Path(name).name, name) for name in settings.spheres), *own, ("No sphere", NO_SPHERE)]
 
 
 class Handlers:
-    """The events of one app; every visit brings its own `Session` and control values."""
+    """The events of one app; every visit brings its own `Session`."""
 
     def __init__(self, engine: Engine):
         self.engine = engine
         self.examples = read_examples(engine.settings.examples)
+        self.places = Places(engine.settings.examples)
+        self._commands: dict[str, Callable[[Session, Any], Note]] = {
+            "upload": self._upload,
+            "mark": self._mark,
+            "clear-marks": self._clear_marks,
+            "swap": self._swap,
+            "mirror": self._mirror,
+        }
 
-    @_event
-    def open_example(self, session: Session, example_id: str | None) -> Note:
-        """Open an example pair with its points."""
-        if example_id not in self.examples:
-            return "Upload a source and a target image with the buttons below the pictures.", "info"
-        example = self.examples[example_id]
-        source, target = self.engine.open(example.source), self.engine.open(example.target)
-        session.visit = Visit(source, target).with_points(list(example.points))
-        return None
+    def arrive(self, session: Session, request: gr.Request) -> tuple[Any, ...]:
+        """Open what the address names, else the first example; answers the menus and the session's new revision."""
+        asked = dict(request.query_params) if request else {}
+        settings = self.engine.settings
+        offered = {"backbone": settings.backbones, "sphere": (*settings.spheres, "none")}
+        menus = [asked[name] if asked.get(name) in offered[name] else gr.skip() for name in offered]
+        if taught_title(settings.teach_folder, asked.get("sphere", "")):
+            menus[1] = gr.update(choices=sphere_choices(settings, asked["sphere"]), value=asked["sphere"])
+        resolution = asked.get("resolution")
+        menus.append(resolution if resolution in ("fast", "balanced", "fine") else gr.skip())
+        example = asked.get("example")
+        if example not in self.examples:
+            named = "source" in asked or "target" in asked
+            example = OWN_IMAGES if named else next(iter(self.examples), OWN_IMAGES)
 
-    @_event
-    def upload_source(self, session: Session, path: str) -> Note:
-        """Put an uploaded file in the source's place; the points belonged to the old image and go."""
-        session.visit = replace(session.visit, source=self.engine.open(path)).without_points()
-        return None
-
-    @_event
-    def upload_target(self, session: Session, path: str) -> Note:
-        """Put an uploaded file in the target's place; the source's points stay."""
-        session.visit = replace(session.visit, target=self.engine.open(path))
-        return None
-
-    @_event
-    def click(self, session: Session, event: gr.EventData, *values: Any) -> Note:
-        """A click on the source adds that point, or makes the clicked pin active; one on a target asks backwards.
-
-        Args:
-            session: of the visit.
-            event: `pane`, the picture's element id; `key` of what it showed; `x`, `y` in pixels of that copy.
-            values: of the controls.
-        """
-        visit = session.visit
-        picture = visit.target if event.pane in TARGETS else visit.source
-        if picture is None or event.key != repr(picture.key):
-            raise SpherecorrError("The picture has changed meanwhile; click again.")
-        x, y = picture.from_shown(np.array([event.x, event.y])).tolist()
-        if event.pane not in TARGETS:
-            session.visit = visit.with_point((x, y))
+        def open_named() -> Note:
+            if example in self.examples:
+                return self.open_example(session, None, example)
+            found = {role: self.places.open(asked[role], self.engine) if role in asked else None for role in ROLES}
+            session.visit = Visit(found["source"], found["target"])
             return None
-        return self._click_target(session, TARGETS[event.pane], (x, y), Controls(*values))
 
-    @_event
-    def mark(self, session: Session, event: gr.EventData) -> Note:
-        """Mark the object in the source or target with a box or a stroke; see `segmentation.segment`.
+        return example, *menus, perform(session, open_named)
 
-        Args:
-            session: of the visit.
-            event: `pane` and `key` as in `click`; `kind`, "box", "object" or "background"; `path`, the places (x, y) of
-                the pointer in pixels of the shown copy.
-        """
-        role = "target" if event.pane in TARGETS else "source"
-        picture: Picture | None = getattr(session.visit, role)
-        if picture is None or event.key != repr(picture.key):
-            raise SpherecorrError("The picture has changed meanwhile; mark it again.")
-        path = [(x, y) for x, y in picture.from_shown(np.array(event.path, float)).tolist()]
-        if event.kind == "box":
-            picture = picture.with_box(path[0], path[-1])
-        else:
-            picture = picture.with_stroke(tuple(path), event.kind == "object")
-        self.engine.marked(picture)  # raises if the marks tell no object
-        visit = session.visit
-        session.visit = replace(visit, source=picture) if role == "source" else replace(visit, target=picture)
-        return f"The object is marked in the {role}. A further stroke corrects it.", "info"
-
-    @_event
-    def clear_marks(self, session: Session) -> Note:
-        """Take the marks of both pictures back; the object is estimated again."""
-        visit = session.visit
-        source, target = (picture and picture.without_marks() for picture in (visit.source, visit.target))
-        session.visit = replace(visit, source=source, target=target)
+    def open_example(self, session: Session, controls: Controls | None, example_id: Any) -> Note:
+        """Open an example pair with its points."""
+        example = self.examples.get(example_id) if isinstance(example_id, str) else None
+        if example is None:
+            return "Drop a source and a target image on the pictures, or upload them with the buttons.", "info"
+        source, target = self.engine.open(example.source), self.engine.open(example.target)
+        session.visit = Visit(source, target, example.points)
         return None
 
-    @_event
-    def undo(self, session: Session) -> Note:
-        """Take the newest point back."""
-        session.visit = session.visit.without_last_point()
-        return None
+    def command(self, session: Session, view: Any, event: gr.EventData) -> int:
+        """Do what the page's script asks for: `event.kind` names it."""
+        data = event._data if isinstance(event._data, dict) else {}
 
-    @_event
-    def clear(self, session: Session) -> Note:
-        """Take all points back."""
-        session.visit = session.visit.without_points()
-        return None
+        def obey() -> Note:
+            kind = data.get("kind")
+            if not isinstance(kind, str) or kind not in self._commands:
+                raise SpherecorrError("The page asked for something that it cannot do; reload it.")
+            return self._commands[kind](session, data)
 
-    @_event
-    def swap(self, session: Session, *values: Any) -> Note:
-        """Exchange the images; the best matches become the points."""
-        controls, visit = Controls(*values), session.visit
-        swapped = Visit(visit.target, visit.source)
-        if visit.points and visit.pair and self.engine.is_ready(visit, controls):
-            result = self.engine.match(*visit.pair, visit.points, controls)
-            swapped = swapped.with_points([(x, y) for x, y in best_matches(result).tolist()])
-        session.visit = swapped
-        return None
+        return perform(session, obey)
 
-    @_event
-    def mirror(self, session: Session) -> Note:
-        """Mirror the target."""
-        target = session.visit.target
-        if target is None:
-            raise SpherecorrError("Upload a target image first.")
-        session.visit = replace(session.visit, target=target.mirror())
-        return None
-
-    @_event
-    def redraw(self, session: Session) -> Note:
-        """Nothing but a new drawing."""
-        return None
-
-    def recommended_alpha(self, *values: Any) -> Any:
-        """The chosen sphere's alpha for the slider."""
-        try:
-            mapper, _ = self.engine.sphere(Controls(*values))
-        except SpherecorrError:  # the drawing that follows says it
-            return gr.skip()
-        except Exception as error:
-            gr.Warning(sentence(error))
-            return gr.skip()
-        return gr.skip() if mapper is None else mapper.settings.alpha
+    def chosen(self, example: Any, event: gr.EventData) -> Any:
+        """What the menu of examples says after a command: an upload is nobody's example."""
+        return OWN_IMAGES if isinstance(event._data, dict) and event._data.get("kind") == "upload" else gr.skip()
 
     def settle(self, session: Session, *values: Any) -> Any:
         """Compute the features that are missing; answers the session's new revision, or nothing if all are there."""
         visit, needs, failure = session.visit, "", None
         try:
-            controls = Controls(*values)
+            controls = Controls.of_page(*values)
             needs = self.engine.needs(visit, controls)
             if visit.pair is None or self.engine.is_ready(visit, controls):
                 return gr.skip()
@@ -184,27 +109,70 @@ class Handlers:
                 self.engine.features(picture, controls)
         except Exception as error:
             failure = needs, sentence(error)
-            gr.Warning(failure[1])
         with session.lock:
             session.failure, session.settled = failure, session.settled + 1
             return session.advance()
 
-    def _click_target(self, session: Session, kind: str, clicked: tuple[float, float], controls: Controls) -> Note:
-        """Match a point of the "raw", "sphere" or "fused" target backwards and add what is found."""
+    def _upload(self, session: Session, event: dict) -> Note:
+        """Put an uploaded file in a picture's place; the points belong to the source and go with it."""
+        role = _role(event)
+        picture = self.engine.open(uploaded(event.get("path")), str(event.get("name") or "image")[:200])
         visit = session.visit
-        if visit.pair is None:
-            raise SpherecorrError("Upload a source image first.")
-        if not self.engine.is_ready(visit, controls):
-            raise SpherecorrError("Features are still being computed; click again in a moment.")
-        source, target = visit.pair
-        back = getattr(self.engine.match(target, source, [clicked], controls), kind)
-        if back is None:
-            raise SpherecorrError(self.engine.sphere(controls)[1])
-        x, y = back.xy[0, 0].tolist()
-        visit = visit.with_point((x, y))
-        active = visit.active or 0
-        forth = getattr(self.engine.match(source, target, visit.points, controls), kind)
-        error = np.linalg.norm(forth.xy[active, 0] - clicked)
-        session.visit = visit
-        text = f"Point {active + 1} was found backwards from the {kind} target; forwards again it lands"
-        return f"{text} {error:.0f} px from the click.", "info"
+        session.visit = Visit(picture, visit.target) if role == "source" else replace(visit, target=picture)
+        return None
+
+    def _mark(self, session: Session, event: dict) -> Note:
+        """Mark the object with a box or a stroke, see `segmentation.segment`: `path` in original pixels."""
+        role, picture = self._asked(session, event)
+        path = checked_path(event.get("path"))
+        if event.get("tool") == "box":
+            picture = picture.with_box(path[0], path[-1])
+        else:
+            picture = picture.with_stroke(path, event.get("tool") == "object")
+        self.engine.marked(picture)  # raises if the marks tell no object
+        visit = session.visit
+        session.visit = replace(visit, source=picture) if role == "source" else replace(visit, target=picture)
+        return f"The object is marked in the {role}. A further stroke corrects it.", "info"
+
+    def _clear_marks(self, session: Session, event: dict) -> Note:
+        """Take the marks of both pictures back; the object is estimated again."""
+        visit = session.visit
+        source, target = (picture and picture.without_marks() for picture in (visit.source, visit.target))
+        session.visit = replace(visit, source=source, target=target)
+        return None
+
+    def _swap(self, session: Session, event: dict) -> Note:
+        """Exchange the images; `points` are the source's from then on."""
+        visit = session.visit
+        session.visit = Visit(visit.target, visit.source, checked_points(event.get("points", ())))
+        return None
+
+    def _mirror(self, session: Session, event: dict) -> Note:
+        """Mirror the target."""
+        target = session.visit.target
+        if target is None:
+            raise SpherecorrError("Upload a target image first.")
+        session.visit = replace(session.visit, target=target.mirror())
+        return None
+
+    def _asked(self, session: Session, event: dict) -> tuple[str, Picture]:
+        """The picture that an event means, if the page still shows it."""
+        role = _role(event)
+        picture: Picture | None = getattr(session.visit, role)
+        if picture is None or event.get("key") != repr(picture.key):
+            raise SpherecorrError("The picture has changed meanwhile; mark it again.")
+        return role, picture
+
+
+def checked_path(path: Any) -> tuple[tuple[float, float], ...]:
+    """The places of a stroke, or of a box's corners."""
+    if not isinstance(path, list) or not 1 <= len(path) <= MAX_STROKE_POINTS:
+        raise SpherecorrError(f"A mark is a list of 1 to {MAX_STROKE_POINTS} pairs [x, y].")
+    return checked_points(path, MAX_STROKE_POINTS)
+
+
+def _role(event: dict) -> str:
+    role = event.get("role")
+    if role not in ROLES:
+        raise SpherecorrError("A picture is the source or the target; reload the page.")
+    return role

@@ -1,48 +1,47 @@
-"""The page's pictures as files in Gradio's folder."""
+"""Files in Gradio's folder: what the page fetches, named by its content, and what a visitor has uploaded."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from gradio.utils import get_upload_folder
+from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.files import write_atomic
 from spherecorr.identity import digest
 
+JPEG_QUALITY = 85
 _writing = Lock()
 
 
-def as_files(handler: Callable[..., Any], format: str) -> Callable[..., list[Any]]:
-    """The handler with paths of image files in place of the pictures that it returns.
-
-    Given a picture, Gradio writes its file anew each time, and a browser that is reading the same picture's file just
-    then gets half of it. Here a file is named by its content and written once.
-
-    Args:
-        handler: returns a sequence of values, some of them PIL images.
-        format: "jpeg" or "png".
-    """
-
-    @wraps(handler)
-    def with_files(*args: Any) -> list[Any]:
-        return [_file(value, format) if isinstance(value, Image.Image) else value for value in handler(*args)]
-
-    return with_files
-
-
-def _file(image: Image.Image, format: str) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format)
-    path = Path(get_upload_folder()) / digest([buffer.getvalue()]) / f"image.{format}"
+def served(data: bytes, name: str) -> str:
+    """Path of a file that the page can fetch; written once, so that nobody who is reading it gets half of it."""
+    path = Path(get_upload_folder()) / digest([data]) / name
     with _writing:
         if path.is_file():
             path.touch()  # Gradio deletes files by age
         else:
-            write_atomic(path, buffer.getvalue())
+            write_atomic(path, data)
     return str(path)
+
+
+def served_picture(image: Image.Image, format: str = "jpeg") -> str:
+    """Path of a picture's file that the page can fetch; `format` is "jpeg" or "png"."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, quality=JPEG_QUALITY) if format == "jpeg" else image.save(buffer, format)
+    return served(buffer.getvalue(), f"image.{format}")
+
+
+def uploaded(path: Any) -> Path:
+    """A file that a visitor has uploaded to this app.
+
+    Raises:
+        SpherecorrError: the path is what a program claims, and no uploaded file lies there.
+    """
+    if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
+        raise SpherecorrError("Send images as uploaded files, in Python with gradio_client's handle_file(path).")
+    return Path(path)

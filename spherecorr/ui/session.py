@@ -1,7 +1,9 @@
-"""What one visit holds: which pictures, which points. Keys and numbers only, never images or tensors."""
+"""What one visit holds: which pictures. Keys and numbers only, never images or tensors; the page has the points."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
@@ -103,7 +105,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Controls:
-    """The page's settings at the moment of an event, in the order in which the page hands them over.
+    """The page's settings at the moment of an event.
 
     Attributes:
         backbone: name of the backbone.
@@ -111,8 +113,9 @@ class Controls:
         preset: resolution preset, "fast", "balanced" or "fine".
         foreground: match, and show, the foreground only.
         alpha: the sphere's share in the fused similarity, 0..1.
-        heat: opacity of the active point's similarity, 0..1.
         ranks: how many ranked matches are shown for the active point.
+        points: in original pixels of the source.
+        panel: title of the open panel.
     """
 
     backbone: str
@@ -120,66 +123,76 @@ class Controls:
     preset: Preset = "fast"
     foreground: bool = True
     alpha: float = 0.2
-    heat: float = 0.0
     ranks: int = 1
+    points: tuple[Point, ...] = ()
+    panel: str = ""
+
+    @classmethod
+    def of_page(cls, backbone: Any, sphere: Any, preset: Any, view: Any) -> Controls:
+        """Read what the page hands over with every event.
+
+        Args:
+            backbone: of the menu.
+            sphere: of the menu.
+            preset: of the menu.
+            view: `{"foreground", "alpha", "ranks", "points", "panel"}` as the page's script keeps them; what is missing
+                has its default.
+
+        Raises:
+            SpherecorrError: a value that no page sends.
+        """
+        view = view if isinstance(view, dict) else {}
+        values = {"alpha": view.get("alpha", 0.2), "ranks": view.get("ranks", 1)}
+        known = isinstance(backbone, str) and isinstance(sphere, str) and preset in ("fast", "balanced", "fine")
+        if not known or not all(isinstance(value, int | float) for value in values.values()):
+            raise SpherecorrError("The page sent settings that it does not have; reload it.")
+        if not (0 <= values["alpha"] <= 1 and 1 <= values["ranks"] <= 10):
+            raise SpherecorrError("alpha lies between 0 and 1, and there are 1 to 10 ranks; reload the page.")
+        points, foreground = checked_points(view.get("points", ())), view.get("foreground", True) is not False
+        panel = str(view.get("panel", ""))[:40]
+        return cls(backbone, sphere, preset, foreground, float(values["alpha"]), int(values["ranks"]), points, panel)
+
+
+def checked_points(points: Any, most: int = MAX_POINTS) -> tuple[Point, ...]:
+    """Points as pairs of finite numbers.
+
+    Raises:
+        SpherecorrError: they are something else, or too many.
+    """
+    try:
+        pairs = tuple((float(x), float(y)) for x, y in points)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpherecorrError("Points must be a list of [x, y] pairs of numbers.") from error
+    if len(pairs) > most:
+        raise SpherecorrError(f"There can be {most} points at most; got {len(pairs)}.")
+    if not all(math.isfinite(value) for pair in pairs for value in pair):
+        raise SpherecorrError("A point has a coordinate that is not a finite number.")
+    return pairs
+
+
+_openings = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Visit:
-    """The pictures and points of one visit.
+    """The pictures of one visit.
 
     Attributes:
         source: where the points are.
         target: where matches are looked for.
-        points: in original pixels of the source.
-        active: index of the point whose heat map and ranks are shown; None without points.
+        points: with which the source was opened, in its original pixels; from then on the page keeps them.
+        opening: number of the opening; another one tells the page to take these points in place of its own.
     """
 
     source: Picture | None = None
     target: Picture | None = None
-    points: tuple[Point, ...] = field(default=())
-    active: int | None = None
+    points: tuple[Point, ...] = ()
+    opening: int = field(default_factory=lambda: next(_openings), compare=False)
 
     @property
     def pair(self) -> tuple[Picture, Picture] | None:
         """Source and target, where both are there."""
         return None if self.source is None or self.target is None else (self.source, self.target)
-
-    @property
-    def shown(self) -> dict[str, dict | None]:
-        """What the page needs to know of "source" and "target" to send clicks: key and size of the shown copies."""
-        pictures = {"source": self.source, "target": self.target}
-        return {
-            role: None if picture is None else {"key": repr(picture.key), "size": picture.shown_size}
-            for role, picture in pictures.items()
-        }
-
-    def with_point(self, point: Point) -> Visit:
-        """Add a point and make it active; a click on a pin's tip makes that point active instead.
-
-        Raises:
-            SpherecorrError: there are `MAX_POINTS` already.
-        """
-        near = max(self.source.size) * 0.015 if self.source else 0.0
-        for i, other in enumerate(self.points):
-            if np.hypot(point[0] - other[0], point[1] - other[1]) <= near:
-                return replace(self, active=i)
-        if len(self.points) == MAX_POINTS:
-            raise SpherecorrError(f"There are {MAX_POINTS} points already. Undo or clear some first.")
-        return replace(self, points=(*self.points, point), active=len(self.points))
-
-    def without_last_point(self) -> Visit:
-        """Drop the newest point; the one before it becomes active."""
-        points = self.points[:-1]
-        return replace(self, points=points, active=len(points) - 1 if points else None)
-
-    def without_points(self) -> Visit:
-        """Drop all points."""
-        return replace(self, points=(), active=None)
-
-    def with_points(self, points: list[Point]) -> Visit:
-        """Put these points, at most `MAX_POINTS`, in place of the present ones; the first becomes active."""
-        return replace(self, points=tuple(points[:MAX_POINTS]), active=0 if points else None)
 
 
 class Session:
@@ -190,7 +203,7 @@ class Session:
 
     Attributes:
         lock: held by whoever changes the session.
-        visit: the pictures and points.
+        visit: the pictures.
         note: the last event's sentence for the status line and its kind, if it has one.
         revision: grows with every change.
         failure: what could not be computed for which needs (see `Engine.needs`), and the sentence that says why.

@@ -36,10 +36,10 @@ from spherecorr.ui.teaching_files import (
     check_room,
     image_path,
     new_visit,
+    read_config,
     read_lesson,
     read_progress,
     remove_photograph,
-    taught_from,
     taught_sphere,
     touch,
     visit_folder,
@@ -223,7 +223,7 @@ class Teaching:
             SpherecorrError: the backbone or the sphere is not in the menu, or not here.
         """
         if folder := taught_sphere(self.root, sphere):
-            began = taught_from(folder)
+            began = read_config(folder).get("start")
             sphere = next((name for name in self.engine.settings.spheres if Path(name).name == began), NO_SPHERE)
         controls = Controls(backbone, sphere)
         self.engine.backbone(controls)
@@ -255,17 +255,16 @@ class Teaching:
         what = "png" if path.suffix == ".png" else "jpeg"
         return {"picture": f"data:image/{what};base64,{base64.b64encode(path.read_bytes()).decode()}"}
 
-    def sphere(self, visit: Any) -> tuple[str, str]:
-        """Name of the visit's sphere, as the menu and `Controls.sphere` have it, and its title.
+    def sphere(self, visit: Any) -> str:
+        """Name of the visit's sphere, as the menu and `Controls.sphere` have it.
 
         Raises:
             SpherecorrError: there is none.
         """
-        folder = visit_folder(self.root, visit)
-        training = read_progress(folder)
+        training = read_progress(visit_folder(self.root, visit))
         if not training or not training.get("sphere"):
             raise SpherecorrError("There is no sphere yet; press Train.")
-        return training["sphere"], f"{read_lesson(folder).category} · taught here"
+        return training["sphere"]
 
     def _change(self, visit: Any, change: Callable[[Path, Lesson], Lesson], at_rest: bool = False) -> View:
         """Change the lesson of a visit under its lock, and keep it."""

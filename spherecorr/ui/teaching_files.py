@@ -110,36 +110,46 @@ def taught_sphere(root: Path, name: str) -> Path | None:
     return root / "spheres" / name if SPHERE.fullmatch(name) else None
 
 
-def publish(root: Path, checkpoint: Path, start: str) -> str:
+def publish(root: Path, checkpoint: Path, start: str, title: str) -> str:
     """Copy a checkpoint to where the sphere menu finds it, by a name made from its weights.
 
     Args:
         root: of all visits.
         checkpoint: folder of the checkpoint.
         start: the sphere it started from; the copy does not say where on this machine that one lies.
+        title: of the copy.
 
     Returns:
         The name.
     """
     name = f"taught-{file_digest(checkpoint / 'model.safetensors')}"
     folder, began = root / "spheres" / name, root / "spheres" / f"{name}.partial"
+    config = {**read_config(checkpoint), "title": title, "start": Path(start).name}
+    card = (checkpoint / "README.md").read_text(encoding="utf-8").replace(f"# {checkpoint.name}\n", f"# {title}\n", 1)
+    if Path(start).is_dir():
+        card = card.replace(start, Path(start).name)
     with writing(folder):
         shutil.rmtree(began, ignore_errors=True)
         began.mkdir(parents=True)
         shutil.copyfile(checkpoint / "model.safetensors", began / "model.safetensors")
-        for file in ("config.json", "README.md"):
-            text = (checkpoint / file).read_text(encoding="utf-8")
-            text = text.replace(start, Path(start).name) if Path(start).is_dir() else text
-            (began / file).write_text(text, encoding="utf-8")
+        (began / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (began / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         began.rename(folder)
     return name
 
 
-def taught_from(sphere: Path) -> str:
-    """The last part of the name of what a sphere that was taught here started from; "none" if it is gone."""
+def read_config(sphere: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint; empty where it is gone."""
     path = sphere / "config.json"
-    return json.loads(path.read_text(encoding="utf-8"))["start"] if path.is_file() else "none"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def taught_title(root: Path, name: str) -> str | None:
+    """What the menu calls a sphere that was taught here; None for any other name, or where it is gone."""
+    folder = taught_sphere(root, name)
+    title = read_config(folder).get("title") if folder else None
+    return title and f"{title} · taught here"
 
 
 def read_lesson(folder: Path) -> Lesson:

@@ -29,7 +29,7 @@ from spherecorr.pipelines.held_out import MIRRORED
 from spherecorr.pipelines.recipes import TeachRecipe
 from spherecorr.pipelines.teach import Taught, TeachStep, teach
 from spherecorr.training.settings import LossWeights
-from spherecorr.ui.teaching_files import encoded, mask_path, publish, read_progress
+from spherecorr.ui.teaching_files import encoded, mask_path, publish, read_lesson, read_progress
 from spherecorr.views.spheremap import sphere_picture
 
 PICTURE = 240  # px, long side of a sphere map's picture
@@ -132,7 +132,8 @@ def run(folder: Path, ended: threading.Event) -> None:
             folder / "photographs", folder / "sphere", backbone=task["backbone"], start=task["start"], recipe=recipe,
             device=task["device"], on_step=report.step, progress=report.progress,
         )  # fmt: skip
-        report.finish(taught, publish(folder.parent.parent, folder / "sphere", task["start"]), recipe.steps)
+        sphere = publish(folder.parent.parent, folder / "sphere", task["start"], read_lesson(folder).category)
+        report.finish(taught, sphere, recipe.steps)
     except _Ended:
         report.write(state="stopped", what="")
     except SpherecorrError as error:

@@ -1,1 +1,1 @@
-"""What is below the pictures: one panel a file."""
+"""The tabs below the pictures, one file each; see `page.Page` for what they are given."""

@@ -1,8 +1,12 @@
 // Teach: photographs, an arrow under each, outlines, training. The server keeps it all under a name that this browser keeps.
 // The value says which models are chosen: {backbone, sphere, start}. Azimuth: degrees from the object's front to its left.
+import { startMarking } from "../page/marking.js";
+
 const KEPT = "spherecorr-teach";
 const TURNS = ["faces you", "faces you, to the left", "faces left", "faces away, to the left", "faces away",
   "faces away, to the right", "faces right", "faces you, to the right"];
+
+export function start({ element, props, trigger, watch, upload, server }) {
 const root = element.querySelector(".sc-teach");
 root.innerHTML = `
   <p class="sc-hint">Make a sphere for photographs of your own: 10 to 60 of one kind of object, seen from several sides. Say
@@ -28,7 +32,7 @@ root.innerHTML = `
   <div class="sc-teach-result"><div class="sc-teach-curve"></div><div class="sc-teach-errors"></div></div>
   <div class="sc-teach-maps"></div>
   <dialog class="sc-teach-paint" aria-label="Paint the object">
-    <div class="sc-teach-tools"></div><div class="sc-teach-canvas"></div><p class="sc-hint" role="status"></p>
+    <div class="sc-teach-tools"></div><div class="sc-teach-paper"><div class="sc-teach-canvas"></div></div><p class="sc-hint" role="status"></p>
   </dialog>`;
 const part = (name) => root.querySelector(`.sc-teach-${name}`);
 const make = (tag, attributes = {}, ...children) => {
@@ -263,7 +267,7 @@ function openPaint(key) {
   part("canvas").innerHTML = outlineDrawing(size);
   part("canvas").prepend(image);
   part("canvas").style.aspectRatio = `${size[0]} / ${size[1]}`;
-  part("canvas").style.setProperty("--ratio", size[0] / size[1]);
+  part("paper").style.setProperty("--ratio", size[0] / size[1]);
   for (const path of part("canvas").querySelectorAll("path")) path.setAttribute("d", pathOf(outline));
   tellPaint("Draw a box around the object, or strokes over it and over the background.");
   part("paint").showModal();
@@ -276,20 +280,22 @@ const [again, done] = part("tools").querySelectorAll("button");
 again.onclick = () => ask("unmark", { key: painted }, tellPaint).then(() => tellPaint("The outline is being proposed."));
 done.onclick = () => part("paint").close();
 part("paint").addEventListener("close", () => { painted = null; });
-listenToPen({
-  target: part("canvas"),
-  locate(event) {
-    const photograph = find(painted);
-    if (!photograph) return null;
-    const [width, height] = photograph.size;
-    const box = part("canvas").getBoundingClientRect();
-    const [x, y] = [(event.clientX - box.left) / box.width * width, (event.clientY - box.top) / box.height * height];
-    return { key: painted, x, y, width, height, inside: x >= 0 && y >= 0 && x < width && y < height };
+const paper = {
+  canvas: part("canvas"),
+  place(event, anywhere = false) {
+    const { size } = find(painted);
+    const box = paper.canvas.getBoundingClientRect();
+    const at = [(event.clientX + 0.5 - box.left) / box.width, (event.clientY + 0.5 - box.top) / box.height];
+    if (anywhere) return at.map((share, i) => Math.min(Math.max(share, 0), 1) * size[i]);
+    return at.every((share) => share >= 0 && share < 1) ? at.map((share, i) => share * size[i]) : null;
   },
-  kindOf: () => part("tools").querySelector("input:checked").value,
-  apply(kind, path, { key }) {
+};
+startMarking([paper], {
+  tool: () => find(painted) && part("tools").querySelector("input:checked").value,
+  mostPoints: 200,
+  apply(_, kind, path) {
     tellPaint("…");
-    ask("mark", { key, kind, path }, tellPaint).then((well) => well && tellPaint("The outline follows your marks."));
+    ask("mark", { key: painted, kind, path }, tellPaint).then((well) => well && tellPaint("The outline follows your marks."));
   },
 });
 
@@ -386,3 +392,4 @@ function showMaps({ keys = [], shown, each }) {
 watch("value", () => { tell(); propose(); });
 view.visit = remembered();
 ask("open").then(() => poll());
+}

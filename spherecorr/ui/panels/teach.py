@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.files import write_atomic
-from spherecorr.identity import digest
-from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import sentence
-from spherecorr.ui.session import NO_SPHERE
+from spherecorr.ui.handlers import sphere_choices
+from spherecorr.ui.image_files import served, uploaded
+from spherecorr.ui.page import PRIVATE, Page
+from spherecorr.ui.session import NO_SPHERE, Controls, Session
 from spherecorr.ui.teaching import Teaching
 from spherecorr.ui.teaching_files import taught_sphere
 
-HERE = Path(__file__).parent
+TITLE = "Teach"
+SCRIPT = Path(__file__).parent / "teach.js"
+LOAD = f"""import(new URL("gradio_api/file={SCRIPT}", document.baseURI)).then(
+  (panel) => panel.start({{ element, props, trigger, watch, upload, server }}));"""
 ACTIONS = {
     "open": ("visit",),
     "remove": ("visit", "key"),
@@ -39,66 +40,55 @@ ACTIONS = {
 """What the page may ask of `Teaching`, and what it sends along."""
 
 
-def teach_panel(engine: Engine, backbone: gr.Dropdown, sphere: gr.Dropdown, redraw: Callable[..., Any]) -> None:
-    """Lay the panel out, and wire it to the menus.
-
-    Args:
-        engine: of the app.
-        backbone: the menu whose choice is taught on.
-        sphere: the menu whose choice is the start, and which offers what came of it.
-        redraw: is given the trigger after which the page must draw, as another sphere is chosen.
-    """
-    teaching = Teaching(engine)
-    with gr.Tab("Teach"):
-        panel = teach_component(teaching)
-    chosen = partial(_chosen, teaching)
-    quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([backbone.change, sphere.change], chosen, [backbone, sphere], panel, trigger_mode="always_last", **quiet)
-    redraw(panel.select(menu_handler(teaching, list(sphere.choices)), None, sphere, **quiet).then)
-
-
-def _chosen(teaching: Teaching, backbone: str, sphere: str) -> dict[str, str]:
-    """What the panel knows of the menus, and what a training would start from."""
-    try:
-        start = Path(teaching.start(backbone, sphere)).name
-    except SpherecorrError:  # asked to train, it says why
-        start = NO_SPHERE
-    return {"backbone": backbone, "sphere": sphere, "start": start}
-
-
-def teach_component(teaching: Teaching) -> gr.HTML:
-    """The panel's content, which asks the server by itself; its value says which models are chosen."""
+def teach_panel(page: Page) -> None:
+    """Build the panel; its script asks the server by itself, and its value says which models are chosen."""
+    teaching = Teaching(page.engine)
+    _, sphere, _ = page.menus
 
     def teach(call: Any) -> dict[str, Any]:
         try:
-            return _answer(teaching, call)
+            return answer(teaching, call)
         except Exception as error:
             return {"error": sentence(error)}
 
-    script = (HERE.parent / "pen.js").read_text() + (HERE / "teach.js").read_text()
-    template = '<div class="sc-teach"></div>'
-    return gr.HTML({}, html_template=template, js_on_load=script, server_functions=[teach], elem_id="teach")
+    gr.set_static_paths([SCRIPT])
+    with gr.Tab(TITLE):
+        panel = gr.HTML(
+            {},
+            html_template='<div class="sc-teach"></div>',
+            js_on_load=LOAD,
+            server_functions=[teach],
+            elem_id="teach",
+        )
+    page.draw(TITLE, partial(_chosen, teaching), panel)
+    offered = panel.select(partial(_offer, teaching), None, sphere, **PRIVATE)
+    page.act(offered.then, lambda session, controls: None)  # the page draws with what is chosen now
 
 
-def menu_handler(teaching: Teaching, choices: list) -> Callable[[gr.EventData], Any]:
-    """What puts a visit's sphere into the sphere menu, and chooses it if the event says so."""
-
-    def offer(event: gr.EventData) -> Any:
-        try:
-            name, title = teaching.sphere(event.visit)
-        except SpherecorrError:
-            return gr.skip()
-        chosen: dict[str, Any] = {"value": name} if event.choose else {}
-        return gr.update(choices=[*choices, (title, name)], **chosen)
-
-    return offer
+def _chosen(teaching: Teaching, session: Session, controls: Controls) -> dict[str, str]:
+    """What the panel knows of the menus, and what a training would start from."""
+    try:
+        start = Path(teaching.start(controls.backbone, controls.sphere)).name
+    except SpherecorrError:  # asked to train, it says why
+        start = NO_SPHERE
+    return {"backbone": controls.backbone, "sphere": controls.sphere, "start": start}
 
 
-def _answer(teaching: Teaching, call: Any) -> dict[str, Any]:
+def _offer(teaching: Teaching, event: gr.EventData) -> Any:
+    """Put a visit's sphere into the sphere menu, and choose it if the event says so."""
+    try:
+        name = teaching.sphere(event._data["visit"])
+    except (SpherecorrError, TypeError, KeyError):
+        return gr.skip()
+    chosen: dict[str, Any] = {"value": name} if event._data.get("choose") else {}
+    return gr.update(choices=sphere_choices(teaching.engine.settings, name), **chosen)
+
+
+def answer(teaching: Teaching, call: Any) -> dict[str, Any]:
     """Do what the page asks for."""
     what = call.get("do") if isinstance(call, dict) else None
     if what == "add":
-        return teaching.add(call.get("visit"), _uploaded(call.get("path")), call.get("name"))
+        return teaching.add(call.get("visit"), uploaded(call.get("path")), str(call.get("name")))
     if what == "download":
         return {"file": _zip(teaching, call.get("visit"))}
     if not isinstance(what, str) or what not in ACTIONS:
@@ -106,32 +96,16 @@ def _answer(teaching: Teaching, call: Any) -> dict[str, Any]:
     return getattr(teaching, what)(*(call.get(name) for name in ACTIONS[what]))
 
 
-def _uploaded(path: Any) -> Path:
-    """The path of a file that a page has sent.
-
-    Raises:
-        SpherecorrError: it is any other.
-    """
-    try:
-        found = Path(str(path)).resolve()
-    except (OSError, ValueError):
-        found = Path()
-    if not found.is_relative_to(Path(get_upload_folder()).resolve()):
-        raise SpherecorrError("The photograph did not arrive; drop it again.")
-    return found
-
-
 def _zip(teaching: Teaching, visit: Any) -> str:
-    """Path of a ZIP file, where Gradio serves files, with a visit's sphere."""
-    name, _ = teaching.sphere(visit)
-    title = f"{teaching.open(visit)['category']}-sphere"
+    """Path of a ZIP file that the page can fetch, with a visit's sphere."""
+    name = teaching.sphere(visit)
     folder = taught_sphere(teaching.root, name)
     if folder is None or not folder.is_dir():
         raise SpherecorrError("The sphere is no longer kept here; train again.")
+    title = f"{teaching.open(visit)['category']}-sphere"
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for file in ("model.safetensors", "config.json", "README.md"):
-            archive.writestr(f"{title}/{file}", (folder / file).read_bytes())
-    path = Path(get_upload_folder()) / digest([buffer.getvalue()]) / f"{title}.zip"
-    write_atomic(path, buffer.getvalue())
-    return str(path)
+            entry = zipfile.ZipInfo(f"{title}/{file}")  # without the time, so that the same sphere is the same file
+            archive.writestr(entry, (folder / file).read_bytes())
+    return served(buffer.getvalue(), f"{title}.zip")
