@@ -51,6 +51,16 @@ def teach_panel(page: Page) -> None:
         except Exception as error:
             return {"error": sentence(error)}
 
+    def offer(event: gr.EventData) -> Any:
+        """Put a visit's sphere into the sphere menu, and choose it if the event says so."""
+        data = event._data if isinstance(event._data, dict) else {}
+        try:
+            name = teaching.sphere(data.get("visit"))
+        except SpherecorrError:
+            return gr.skip()
+        chosen: dict[str, Any] = {"value": name} if data.get("choose") else {}
+        return gr.update(choices=sphere_choices(page.engine.settings, name), **chosen)
+
     gr.set_static_paths([SCRIPT])
     with gr.Tab(TITLE):
         panel = gr.HTML(
@@ -61,7 +71,7 @@ def teach_panel(page: Page) -> None:
             elem_id="teach",
         )
     page.draw(TITLE, partial(_chosen, teaching), panel)
-    offered = panel.select(partial(_offer, teaching), None, sphere, **PRIVATE)
+    offered = panel.select(offer, None, sphere, **PRIVATE)
     page.act(offered.then, lambda session, controls: None)  # the page draws with what is chosen now
 
 
@@ -72,16 +82,6 @@ def _chosen(teaching: Teaching, session: Session, controls: Controls) -> dict[st
     except SpherecorrError:  # asked to train, it says why
         start = NO_SPHERE
     return {"backbone": controls.backbone, "sphere": controls.sphere, "start": start}
-
-
-def _offer(teaching: Teaching, event: gr.EventData) -> Any:
-    """Put a visit's sphere into the sphere menu, and choose it if the event says so."""
-    try:
-        name = teaching.sphere(event._data["visit"])
-    except (SpherecorrError, TypeError, KeyError):
-        return gr.skip()
-    chosen: dict[str, Any] = {"value": name} if event._data.get("choose") else {}
-    return gr.update(choices=sphere_choices(teaching.engine.settings, name), **chosen)
 
 
 def answer(teaching: Teaching, call: Any) -> dict[str, Any]:
