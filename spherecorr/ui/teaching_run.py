@@ -1,4 +1,4 @@
-"""The training of a visit, in a process of its own: `python -m spherecorr.ui.teaching_run FOLDER < pipe`.
+"""The training of a visit, in a process of its own; `trainings` starts it with a pipe as its standard input.
 
 It reads task.json and writes progress.json and maps/. It ends at the next step, with a checkpoint, when its standard
 input does: because a person pressed Stop, or because the server is gone.
@@ -142,6 +142,8 @@ def run(folder: Path, ended: threading.Event) -> None:
 
 def main() -> None:
     """Train in the folder of the first argument until the input ends."""
+    if hasattr(os, "nice"):
+        os.nice(5)  # clicks come first
     ended = threading.Event()
 
     def wait() -> None:

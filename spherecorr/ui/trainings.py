@@ -104,10 +104,13 @@ def _process(folder: Path) -> subprocess.Popen:
     Its input is a pipe that ends with this process, whatever ends it.
     """
     threads = str(max(1, (os.cpu_count() or 2) // 2))
-    path = os.pathsep.join([str(Path(spherecorr.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    here = str(
+        Path(spherecorr.__file__).parent.parent
+    )  # in place of the current folder, which may hold another version
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, threads), "PYTHONPATH": path}
-    command = [sys.executable, "-m", "spherecorr.ui.teaching_run", str(folder)]
+    environment = {**os.environ, **dict.fromkeys(names, threads)}
+    code = f"import sys; sys.path[0] = {here!r}; from spherecorr.ui.teaching_run import main; main()"
+    command = [sys.executable, "-c", code, str(folder)]
     # A session of its own: Ctrl-C at the server does not interrupt it, it ends by itself, with a checkpoint.
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, start_new_session=True

@@ -115,7 +115,7 @@ function item({ key, name, size }) {
   const dial = make("div", { className: "sc-teach-dial", innerHTML: dialDrawing(), tabIndex: 0 });
   const labels = { role: "slider", "aria-label": `Direction of ${name}`, "aria-valuemin": 0, "aria-valuemax": 7 };
   for (const [label, value] of Object.entries(labels)) dial.setAttribute(label, value);
-  const skip = make("button", { type: "button", textContent: "Unknown" });
+  const skip = make("button", { type: "button", textContent: "Skip" });
   const paint = make("button", { type: "button", textContent: "Paint" });
   const remove = make("button", { type: "button", textContent: "Remove" });
   for (const button of [skip, paint, remove]) button.setAttribute("aria-label", `${button.textContent}: ${name}`);
