@@ -7,7 +7,6 @@ returns, so that a reload, or another server on the same folder, shows the same.
 from __future__ import annotations
 
 import base64
-import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,15 +15,13 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
 
-import numpy as np
-
 from spherecorr.errors import SpherecorrError
 from spherecorr.images import load_image
 from spherecorr.pipelines.recipes import TeachRecipe
 from spherecorr.proposals import propose_mask
-from spherecorr.segmentation import Box, Stroke, segment
+from spherecorr.segmentation import Stroke, segment
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.session import MAX_STROKE_POINTS, NO_SPHERE, Controls
+from spherecorr.ui.session import MAX_STROKE_POINTS, NO_SPHERE, Controls, checked_points
 from spherecorr.ui.teaching_files import (
     CATEGORY,
     DAYS_KEPT,
@@ -33,6 +30,7 @@ from spherecorr.ui.teaching_files import (
     MOST_STROKES,
     Lesson,
     add_photograph,
+    box_around,
     check_room,
     image_path,
     new_visit,
@@ -50,7 +48,6 @@ from spherecorr.ui.teaching_files import (
 from spherecorr.ui.trainings import Trainings
 
 AZIMUTHS = (None, 0, 45, 90, 135, 180, 225, 270, 315)
-GROWN = 0.05  # share of the longer side by which the box around a proposal is larger than it
 WAITS_FOR_END = "Stop the training first; the photographs are being read."
 
 View = dict[str, Any]
@@ -82,11 +79,8 @@ class Teaching:
         lesson, training = read_lesson(folder), self.trainings.view(folder)
         if training and training.get("sphere") and (sphere := taught_sphere(self.root, training["sphere"])):
             touch(sphere)
-        photographs = [
-            {"key": p.key, "name": p.name, "size": p.size, "azimuth": p.azimuth, "outline": p.outline,
-             "marked": p.box is not None or bool(p.strokes)}
-            for p in lesson.photographs
-        ]  # fmt: skip
+        shown = "key", "name", "size", "azimuth", "outline", "marked"
+        photographs = [{name: getattr(photograph, name) for name in shown} for photograph in lesson.photographs]
         return {
             "visit": visit, "category": lesson.category, "photographs": photographs, "training": training,
             "most": MOST_PHOTOGRAPHS, "bytes": MOST_FILE_BYTES, "days": DAYS_KEPT,
@@ -137,9 +131,11 @@ class Teaching:
         return self._change(visit, lambda _, lesson: replace(lesson, category=name))
 
     def propose(self, visit: Any, backbone: Any, sphere: Any) -> View:
-        """Outline the object of the first photograph that has no outline yet."""
+        """Outline the object of the first photograph that has no outline yet; nothing while another one is outlined."""
         folder = visit_folder(self.root, visit)
-        with self._computing:
+        if not self._computing.acquire(blocking=False):  # else those who wait would hold the threads that answer clicks
+            return self.open(visit)
+        try:
             waiting = [photograph for photograph in read_lesson(folder).photographs if photograph.outline is None]
             if not waiting:
                 return self.open(visit)
@@ -149,6 +145,8 @@ class Teaching:
             mapper, _ = self.engine.sphere(controls)
             resolution = mapper.settings.resolution if mapper else None
             mask = propose_mask(picture, self.engine.backbone(controls)(picture, resolution=resolution), mapper)
+        finally:
+            self._computing.release()
 
         def keep(folder: Path, lesson: Lesson) -> Lesson:
             if all(p.key != key or p.outline is not None for p in lesson.photographs):
@@ -169,7 +167,9 @@ class Teaching:
         Raises:
             SpherecorrError: no such mark, or one that tells no object, see `segmentation.segment`; nothing is changed.
         """
-        points = _points(path)
+        points = checked_points(path, MAX_STROKE_POINTS)
+        if not points:
+            raise SpherecorrError("A mark has at least one point.")
 
         def paint(folder: Path, lesson: Lesson) -> Lesson:
             photograph = lesson.find(key)
@@ -185,7 +185,7 @@ class Teaching:
                 raise SpherecorrError("A mark is a box, or a stroke over the object or the background.")
             box = photograph.box
             if box is None and not any(stroke.inside for stroke in photograph.strokes):
-                box = _box_around(photograph.outline, photograph.size)
+                box = box_around(photograph.outline, photograph.size)
             mask = segment(load_image(image_path(folder, photograph.key)), box, photograph.strokes)
             outline = write_mask(folder, photograph.key, mask)
             return lesson.changed(key, box=photograph.box, strokes=photograph.strokes, outline=outline)
@@ -297,25 +297,3 @@ def _short(name: Any) -> str:
     """A file's name to be shown: without folders, line breaks and what is too long."""
     text = " ".join(str(name).replace("\\", "/").rpartition("/")[2].split())
     return text[:80] or "photograph"
-
-
-def _points(path: Any) -> tuple[tuple[float, float], ...]:
-    try:
-        points = np.array(path, dtype=float)
-    except (TypeError, ValueError):
-        points = np.empty(0)
-    if points.ndim != 2 or points.shape[1:] != (2,) or not 1 <= len(points) <= MAX_STROKE_POINTS:
-        raise SpherecorrError(f"A mark has 1 to {MAX_STROKE_POINTS} points (x, y).")
-    if not all(map(math.isfinite, points.ravel())):
-        raise SpherecorrError("The points of a mark are finite numbers.")
-    return tuple((x, y) for x, y in points.tolist())
-
-
-def _box_around(outline: tuple[tuple[tuple[int, int], ...], ...] | None, size: tuple[int, int]) -> Box | None:
-    """A box a little larger than the outline, in which a stroke over background is cut out of the object."""
-    if not outline:
-        return None
-    points = np.concatenate([np.array(line) for line in outline])
-    room = GROWN * max(size)
-    (x0, y0), (x1, y1) = points.min(axis=0) - room, points.max(axis=0) + room
-    return float(x0), float(y0), float(x1), float(y1)

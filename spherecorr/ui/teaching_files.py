@@ -40,6 +40,10 @@ MOST_PHOTOGRAPHS, MOST_FILE_BYTES, MOST_STROKES = 60, 30_000_000, 40
 SIDE = 1024  # px; larger photographs are kept at this long side
 VISIT, SPHERE, KEY = (re.compile(pattern) for pattern in (r"[0-9a-f]{32}", r"taught-[0-9a-f]{20}", r"[0-9a-f]{16}"))
 CATEGORY = re.compile(r"\w[\w -]{0,39}")
+GROWN = 0.05  # share of the longer side by which the box around an outline is larger than it
+
+Outline = tuple[tuple[tuple[int, int], ...], ...]
+"""Polygons of (x, y) around an object."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,14 @@ class Photograph:
     name: str
     size: tuple[int, int]
     azimuth: int | None = None
-    outline: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    outline: Outline | None = None
     box: Box | None = None
     strokes: tuple[Stroke, ...] = ()
+
+    @property
+    def marked(self) -> bool:
+        """Whether a person drew on it."""
+        return self.box is not None or bool(self.strokes)
 
 
 @dataclass(frozen=True)
@@ -216,13 +225,23 @@ def remove_photograph(folder: Path, lesson: Lesson, key: str) -> Lesson:
     return replace(lesson, photographs=tuple(p for p in lesson.photographs if p is not gone))
 
 
-def write_mask(folder: Path, key: str, mask: np.ndarray) -> tuple[tuple[tuple[int, int], ...], ...]:
+def write_mask(folder: Path, key: str, mask: np.ndarray) -> Outline:
     """Keep a mask, boolean `[h, w]`; returns the polygons around it, in its pixels."""
     write_atomic(mask_path(folder, key), encoded(Image.fromarray(mask.astype(np.uint8) * 255), "PNG"))
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     fine = max(mask.shape) / 400  # px that a line may be off
     lines: Sequence[np.ndarray] = [cv2.approxPolyDP(contour, fine, True)[:, 0] for contour in found]
     return tuple(tuple((int(x), int(y)) for x, y in line) for line in lines if len(line) > 2)
+
+
+def box_around(outline: Outline | None, size: tuple[int, int]) -> Box | None:
+    """A box a little larger than the outline, in which a stroke over background is cut out of the object."""
+    if not outline:
+        return None
+    points = np.concatenate([np.array(line) for line in outline])
+    room = GROWN * max(size)
+    (x0, y0), (x1, y1) = points.min(axis=0) - room, points.max(axis=0) + room
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 def image_path(folder: Path, key: str) -> Path:

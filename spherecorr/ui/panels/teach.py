@@ -61,7 +61,7 @@ def teach_panel(page: Page) -> None:
         chosen: dict[str, Any] = {"value": name} if data.get("choose") else {}
         return gr.update(choices=sphere_choices(page.engine.settings, name), **chosen)
 
-    gr.set_static_paths([SCRIPT])
+    gr.set_static_paths([SCRIPT, SCRIPT.with_name("teach_drawing.js")])
     with gr.Tab(TITLE):
         panel = gr.HTML(
             {},
