@@ -33,13 +33,9 @@ export function start({ element, props, trigger, watch, upload, server }) {
 
   async function call(what, more = {}) {
     const { backbone, sphere } = props.value || {};
-    let answer;
-    try {
-      answer = await server.teach({ do: what, visit: view.visit, backbone, sphere, ...more });
-    } catch {
-      answer = { error: "The server does not answer. What was said before is kept there." };
-    }
-    return answer;
+    const asked = { do: what, visit: view.visit, backbone, sphere, ...more };
+    const answer = await server.teach(asked).catch(() => null); // without a connection it answers nothing
+    return answer ?? { error: "The server does not answer. What was said before is kept there." };
   }
   // Asks in order, and shows the answer or its sentence; answers whether it went well.
   function ask(what, more, trouble = (text) => say(text, "warn")) {
