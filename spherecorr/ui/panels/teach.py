@@ -12,8 +12,8 @@ import gradio as gr
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.failures import sentence
-from spherecorr.ui.handlers import sphere_choices
 from spherecorr.ui.image_files import served, uploaded
+from spherecorr.ui.menus import sphere_choices
 from spherecorr.ui.page import PRIVATE, Page
 from spherecorr.ui.session import NO_SPHERE, Controls, Session
 from spherecorr.ui.teaching import Teaching
