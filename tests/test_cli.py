@@ -220,7 +220,7 @@ def test_the_app_offers_what_is_asked_for(launched, tmp_path):
     assert main(["app", "--port", "7000", *models, *related, "--examples", str(tmp_path)]) == 0
     mappers = {"asic": Path("atlases"), "deil": Path("single")}
     expected = AppSettings(("mini", "dinov2-b"), ("a", "b"), tmp_path, "cpu", **mappers)
-    assert launched == [{"host": None, "port": 7000, "share": False, "settings": expected}]
+    assert launched == [{"host": None, "port": 7000, "share": False, "settings": expected, "mcp": False}]
 
 
 def test_the_app_alone_offers_all_that_ships(launched):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def register_app(commands) -> None:
         action="store_false",
         help="let no visitor download backbones and spheres that are not on this machine",
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also serve match, pca, sphere_map and backbones as tools of the Model Context "
+        'Protocol; needs `pip install "spherecorr[mcp]"`',
+    )
     add_device(parser)
 
 
@@ -78,6 +85,11 @@ def run_app(options: argparse.Namespace) -> None:
 
         for name, root in data:
             open_pairs(name, root)  # a wrong name or folder ends here, with a sentence
+    if options.mcp and find_spec("mcp") is None:
+        raise SpherecorrError('--mcp needs the package mcp; run `pip install "spherecorr[mcp]"` first.')
+    from spherecorr.ui.space import prepare_space
+
+    prepare_space()
     from spherecorr.ui.blocks import launch
     from spherecorr.ui.engine import AppSettings
 
@@ -89,4 +101,4 @@ def run_app(options: argparse.Namespace) -> None:
         chosen["teach"] = options.teach
     more = {name: getattr(options, name) for name in ("device", "asic", "deil", "downloads")}
     settings = AppSettings(**chosen, data=data, **more)
-    launch(host=options.host, port=options.port, share=options.share, settings=settings)
+    launch(host=options.host, port=options.port, share=options.share, settings=settings, mcp=options.mcp)

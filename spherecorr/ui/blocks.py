@@ -7,11 +7,12 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from spherecorr.ui.api import Api
+from spherecorr.ui.api import add_endpoints
 from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
+from spherecorr.ui.guard import GuardedBlocks
 from spherecorr.ui.handlers import Handlers
 from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
@@ -43,7 +44,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     engine = Engine(settings)
     handlers = Handlers(engine)
     drawing = Drawing(engine, handlers.examples, handlers.places)
-    with gr.Blocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+    with GuardedBlocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
         session = gr.State(Session())
         revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
@@ -76,9 +77,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         gr.on(changes, drawing.draw, page.inputs, [shown, needs], queue=False, **NEWEST)
         needs.change(handlers.settle, page.inputs, revision, trigger_mode="multiple", **PRIVATE)
 
-        api = Api(engine)
-        gr.api(api.match, api_name="match")
-        gr.api(api.features_pca, api_name="features_pca")
+        add_endpoints(engine)
     return demo.queue(max_size=64, default_concurrency_limit=4)
 
 
@@ -89,6 +88,7 @@ def launch(
     share: bool = False,
     settings: AppSettings | None = None,
     demo: gr.Blocks | None = None,
+    mcp: bool = False,
     prevent_thread_lock: bool = False,
 ) -> tuple:
     """Serve the app.
@@ -100,6 +100,7 @@ def launch(
         share: also open a public link through Gradio's service.
         settings: what the app offers.
         demo: an app that is built already.
+        mcp: also serve the endpoints as tools of the Model Context Protocol.
         prevent_thread_lock: return at once, for tests.
 
     Returns:
@@ -124,6 +125,7 @@ def launch(
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,
+        mcp_server=mcp or None,
         prevent_thread_lock=prevent_thread_lock,
     )
 

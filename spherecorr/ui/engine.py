@@ -32,6 +32,7 @@ from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
 from spherecorr.sphere.public import PUBLIC_SPHERES
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
+from spherecorr.ui.space import device_without_gpu, on_gpu
 from spherecorr.ui.teaching_files import taught_sphere
 
 SPHERES_KEPT = 3
@@ -105,6 +106,7 @@ class Engine:
         self._features = Cache(FEATURE_BYTES_KEPT, _feature_bytes)
         self._joined = Cache(JOINED_BYTES_KEPT, lambda pair: sum(map(_feature_bytes, pair)))
         self._views = Cache(IMAGES_KEPT)
+        self._extract = on_gpu(self._extract_features)
 
     def open(self, path: str | Path, name: str | None = None) -> Picture:
         """Check an image file and hold its shown copy.
@@ -173,7 +175,12 @@ class Engine:
 
     def features(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image, computed once per image, backbone and resolution."""
-        return self._features.get(self._features_key(picture, controls), lambda: self._extract(picture, controls))
+
+        def extract() -> FeatureMap:
+            self.backbone(controls)  # where extraction has a process of its own, it finds the backbone there
+            return self._extract(picture, controls)
+
+        return self._features.get(self._features_key(picture, controls), extract)
 
     def padded(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image padded to a square, as evaluations frame all images; computed and kept likewise."""
@@ -289,7 +296,7 @@ class Engine:
 
         def load() -> tuple[SphereMapper | None, str]:
             try:
-                return load_sphere(taught or name, device=self.settings.device), ""
+                return load_sphere(taught or name, device=device_without_gpu(self.settings.device)), ""
             except CheckpointError as error:
                 return None, str(error)
 
@@ -316,7 +323,7 @@ class Engine:
         files = [] if name == NO_SPHERE else checkpoint_files(taught_sphere(self.settings.teach_folder, name) or name)
         return _files_digest(files) if files else None
 
-    def _extract(self, picture: Picture, controls: Controls, framing: FramingName = "fit") -> FeatureMap:
+    def _extract_features(self, picture: Picture, controls: Controls, framing: FramingName = "fit") -> FeatureMap:
         backbone = self.backbone(controls)
         spec = find(controls.backbone)
         presets = spec.resolutions if spec else resolutions(backbone.source.patch)
