@@ -45,7 +45,19 @@ ARROWS = {
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
     "ui": RESULTS
-    | {"data", "evaluation", "files", "geometry", "images", "metrics", "pipelines", "segmentation", "views"},
+    | {
+        "data",
+        "evaluation",
+        "files",
+        "geometry",
+        "images",
+        "metrics",
+        "pipelines",
+        "proposals",
+        "segmentation",
+        "training",
+        "views",
+    },
     "pipelines": RESULTS
     | {
         "ball_labels",
