@@ -42,7 +42,8 @@ def page(server):
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         troubles = []
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+        # Gradio's own stream says AbortError when a page is left.
+        page.on("pageerror", lambda error: "AbortError" in str(error) or troubles.append(str(error)))
         page.goto(server[0])
         open_panel(page)
         yield page
