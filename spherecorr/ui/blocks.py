@@ -114,7 +114,7 @@ def launch(
         text_size="sm",
         font=SYSTEM_FONTS,
         font_mono=("ui-monospace", "monospace"),
-    )
+    ).set(body_text_color_subdued="*neutral_500")  # the theme's own is too pale to read
     return demo.launch(
         server_name=host,
         server_port=port,
