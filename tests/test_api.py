@@ -10,6 +10,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -197,6 +198,22 @@ def test_each_field_is_checked_at_the_door(address, settings, field, values, wor
         ended, data = call(address, "match", f'{{"data": [{sent}]}}')
         said = json.loads(data)["error"]
         assert ended == "error" and words in said and len(said) < 600 and "\n" not in said, (value, said)
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("v2/match", '{"points": [[1, 1]]}'), ("v2/match", '{"fields": 1}'), ("v2/match", "[1]"), ("v2/other", "{}"),
+        ("other", '{"data": []}'), ("match", "{}"), ("match", "["), ("match", "[" * 100_000),
+        ("v2/pca", '{"source": NaN}'),
+    ],
+    ids=lambda value: value[:20],
+)  # fmt: skip
+def test_a_call_that_is_none_is_refused(address, route, body):
+    with pytest.raises(HTTPError) as refused:
+        post(f"{address}/gradio_api/call/{route}", body.encode())
+    answer = refused.value.read().decode()
+    assert refused.value.code in (400, 404, 422) and "Traceback" not in answer and len(answer) < 1000
 
 
 def test_a_sphere_of_another_backbone_is_refused_by_name_and_not_taken_by_default(client, settings):

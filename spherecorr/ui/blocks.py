@@ -12,7 +12,7 @@ from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
-from spherecorr.ui.guard import GuardedBlocks
+from spherecorr.ui.guard import CALL_ERRORS, GuardedBlocks, refuse_fields
 from spherecorr.ui.handlers import Handlers
 from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
@@ -121,7 +121,10 @@ def launch(
         share=share,
         theme=theme,
         css_paths=[HERE / "page.css", *sorted((HERE / "panels").glob("*.css"))],
-        app_kwargs={"middleware": [Middleware(FreshScripts)]},
+        app_kwargs={
+            "middleware": [Middleware(FreshScripts)],
+            "exception_handlers": dict.fromkeys(CALL_ERRORS, refuse_fields),
+        },
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,

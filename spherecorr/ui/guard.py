@@ -12,12 +12,18 @@ from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 from gradio.components.api_component import Api as ApiInput
+from gradio.route_utils import FnIndexInferError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.image_files import uploaded
 
 FILE_ROUTE = "/gradio_api/file="
+NAMED_CALLS = "/gradio_api/call/"
+CALL_ERRORS = (KeyError, TypeError, FnIndexInferError)
+"""What Gradio raises on a named call that is none."""
 FILE_META = {"_type": "gradio.FileData"}
 MAX_DEPTH = 16
 
@@ -44,6 +50,13 @@ class GuardedBlocks(gr.Blocks):
         if all(isinstance(block, ApiInput) for block in block_fn.inputs):
             inputs = [*inputs, *(block.value for block in block_fn.inputs[len(inputs) :])]
         return await super().preprocess_data(block_fn, [checked(value) for value in inputs], state, explicit_call)
+
+
+async def refuse_fields(request: Request, error: Exception) -> JSONResponse:
+    """Answer a call whose fields, or whose endpoint, there are not; Gradio looks them up without a check."""
+    if NAMED_CALLS not in request.url.path:
+        raise error
+    return JSONResponse({"error": "There is no such endpoint, or it has other fields; see docs/api.md."}, 400)
 
 
 def checked(value: Any, depth: int = 0) -> Any:
@@ -80,7 +93,7 @@ def _served_path(address: str) -> str | None:
         route = urlsplit(address).path
     except ValueError:
         return None
-    return unquote(route.removeprefix(FILE_ROUTE)) if route.startswith(FILE_ROUTE) else None
+    return unquote(route.partition(FILE_ROUTE)[2]) or None  # what stands before is the app's place on its host
 
 
 def _reduced(payload: dict[str, Any]) -> dict[str, Any]:
