@@ -20,7 +20,7 @@ from spherecorr.ui.blocks import launch
 
 CHROMIUM_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 # Where the pointer goes over the source, in shares of its width and height.
-WAY = [(0.62, 0.78), (0.42, 0.38), (0.5, 0.42), (0.78, 0.38), (0.8, 0.2), (0.5, 0.25), (0.45, 0.52), (0.85, 0.5)]
+WAY = [(0.55, 0.7), (0.41, 0.4), (0.6, 0.44), (0.79, 0.4), (0.88, 0.32), (0.84, 0.18), (0.5, 0.22), (0.46, 0.51)]
 STEPS, FRAME_MS, WIDTH = 5, 110, 960
 ARROW = [(0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12)]  # headless browsers draw no pointer
 
@@ -77,7 +77,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--phone", action="store_true", help="390 pixels wide and the whole page, not 1440 x 900")
     parser.add_argument("--animation", action="store_true", help="the pointer moves over the source")
     options = parser.parse_args()
-    options.out = options.out or Path("examples/explorer.webp" if options.animation else "examples/screenshot.png")
+    options.out = options.out or Path("docs/explorer.webp" if options.animation else "docs/screenshot.png")
     return options
 
 

@@ -79,7 +79,7 @@ def installed(request, built, tmp_path_factory) -> Path:
 
 
 def test_everything_that_the_package_reads_is_inside(built, tracked):
-    wanted = {name for name in tracked if name.startswith(SHIPPED) and not name.endswith("examples/screenshot.png")}
+    wanted = {name for name in tracked if name.startswith(SHIPPED)}
     with zipfile.ZipFile(built["wheel"]) as wheel:
         inside = {name.replace("spherecorr/checkpoints/", "checkpoints/").replace("spherecorr/examples/", "examples/")
                   for name in wheel.namelist()}  # fmt: skip
