@@ -78,3 +78,27 @@ def controls(tiny_app):
     from spherecorr.ui.session import Controls
 
     return Controls(tiny_app.backbones[0], tiny_app.spheres[0])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium."""
+    from explorer import CHROMIUM, FLAGS
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def mini_address():
+    """Address of an app that offers mini and the examples that ship."""
+    from spherecorr.ui.blocks import build_demo, launch
+    from spherecorr.ui.engine import AppSettings
+
+    demo = build_demo(AppSettings(backbones=("mini",), spheres=("mini",), device="cpu"))
+    _, address, _ = launch(demo=demo, prevent_thread_lock=True)
+    yield address.rstrip("/") + "/"
+    demo.close()
