@@ -1,5 +1,7 @@
 """Files of the Hugging Face Hub, or of GitHub: from the local cache if they are there, else downloaded, never a hang.
 
+`push_files` is the way back.
+
 huggingface_hub is imported inside the functions: it costs a moment, and most visits need no download.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -87,6 +90,59 @@ def fetch_file(repository: str, filename: str, revision: str | None = None) -> P
         raise HubError(f"'{repository}' cannot be used: it has no file {filename}.") from error
     except (OSError, RuntimeError) as error:
         raise HubError(f"The download of '{repository}' failed ({_first_line(error)}). Retry.") from error
+
+
+def push_files(repository: str, files: Mapping[str, bytes], message: str, *, private: bool = False) -> str:
+    """Upload files to a model repository of the Hub in one commit; the repository is made if it is missing.
+
+    Args:
+        repository: `owner/name`.
+        files: path in the repository -> content.
+        message: of the commit.
+        private: make the repository private; one that is public already is refused, as it would show the files.
+
+    Returns:
+        Address of the repository's page.
+
+    Raises:
+        HubError: no id, no login, no network (said within 2 seconds), no right to write, or a failed upload.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+
+    page = f"{constants.ENDPOINT}/{repository}"
+    if "/" not in repository:
+        raise HubError(f"'{repository}' is no id of the Hugging Face Hub; ids look like owner/name.")
+    if get_token() is None:
+        raise HubError("You are not logged in to the Hugging Face Hub; run `hf auth login` with a token that writes.")
+    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+        raise HubError(f"Nothing is uploaded: {reason}. Connect to the network and retry.")
+    api = HfApi(endpoint=constants.ENDPOINT)
+    try:
+        api.create_repo(repository, private=private or None, exist_ok=True)
+        public = private and not api.model_info(repository).private
+        additions = [CommitOperationAdd(path, content) for path, content in files.items()]
+        if not public:
+            api.create_commit(repository, additions, commit_message=message)
+    except HFValidationError as error:
+        raise HubError(f"'{repository}' is no id of the Hugging Face Hub; ids look like owner/name.") from error
+    except HfHubHTTPError as error:
+        raise HubError(_refusal(page, error.response.status_code, error)) from error
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        raise HubError(f"The upload to {page} failed ({_first_line(error)}). Retry.") from error
+    if public:
+        raise HubError(f"{page} is there and public; make it private in its settings, or choose another name.")
+    return page
+
+
+def _refusal(page: str, status: int, error: Exception) -> str:
+    """Why the Hub does not take files, by the status of its answer."""
+    if status == 401:
+        return "The Hugging Face Hub does not know your token; run `hf auth login` with one that may write."
+    if status in (403, 404):
+        return f"You may not write to {page}; name a repository of yours, and log in with a token that may write."
+    return f"The upload to {page} failed ({_first_line(error)}). Retry."
 
 
 def _github_copy(repository: str, filename: str, revision: str | None) -> Path:

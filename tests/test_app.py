@@ -1,94 +1,17 @@
-"""The app as a whole: its endpoints for programs, and files that change on disk while it runs."""
+"""The app as a whole: files that change on disk while it runs. Its endpoints for programs are in test_api.py."""
 
-import importlib
 import weakref
 from dataclasses import replace
 
-import gradio as gr
-import numpy as np
 import pytest
 from app_driver import App
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 from PIL import Image
 
 from spherecorr.backbones import load_backbone
 from spherecorr.errors import SpherecorrError
-from spherecorr.ui.api import Api
-from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.drawing import COMPUTING
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.failures import INTERNAL_ERROR
 from spherecorr.ui.session import Controls
-from spherecorr.ui.table import match_records
-
-
-def test_the_module_has_a_demo_and_only_named_endpoints_are_public():
-    demo = importlib.import_module("app").demo
-    visible = {d["api_name"] for d in demo.config["dependencies"] if d["api_visibility"] == "public"}
-    assert visible == {"match", "features_pca"}
-
-
-@pytest.fixture(scope="module")
-def client(tiny_app):
-    demo = build_demo(tiny_app)
-    _, address, _ = launch(demo=demo, prevent_thread_lock=True)
-    yield Client(address, verbose=False)
-    demo.close()
-
-
-def images(tiny_app):
-    return [handle_file(tiny_app.examples / name) for name in ("a.png", "b.png")]
-
-
-def test_programs_match_through_the_api(client, app, controls, tiny_app):
-    points = [[140.5, 110.5], [240.5, 110.5]]
-    records = client.predict(*images(tiny_app), points, k=3, api_name="/match")
-    advised = replace(controls, ranks=3, alpha=0.35)  # the sphere's own recommendation, since no alpha was given
-    assert records == match_records(app.match(app.open(controls), advised))
-
-
-def test_programs_get_pca_pictures(client, tiny_app):
-    pictures = client.predict(*images(tiny_app), api_name="/features_pca")
-    assert [picture[:22] for picture in pictures] == ["data:image/png;base64,"] * 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"points": [[9999, 1]]}, "lies outside the image"),
-        ({"points": [["nan", 1]]}, "not a finite number"),
-        ({"points": [[1]]}, "list of .x, y. pairs"),
-        ({"points": []}, "1 to 12 points"),
-        ({"points": [[1, 1]] * 13}, "1 to 12 points"),
-        ({"alpha": 1.2}, "must lie between 0 and 1"),
-        ({"k": 0}, "whole number from 1 to 100"),
-        ({"backbone": "other"}, "Unknown backbone 'other'"),
-        ({"backbone": "dinov2-s"}, "spherecorr download"),
-        ({"sphere": "other"}, "Unknown sphere"),
-        ({"resolution": "huge"}, "Resolution is"),
-    ],
-    ids=str,
-)
-def test_programs_get_one_sentence_for_bad_input(client, tiny_app, arguments, words):
-    with pytest.raises(AppError, match=words):
-        client.predict(*images(tiny_app), **{"points": [[10, 10]], **arguments}, api_name="/match")
-
-
-@pytest.mark.parametrize("endpoint", ["match", "features_pca"])
-def test_programs_learn_nothing_of_a_fault_but_that_there_is_one(client, tiny_app, monkeypatch, caplog, endpoint):
-    monkeypatch.setattr(Engine, "open", lambda *_: np.zeros(2) @ np.zeros(3))
-    points = [[[10, 10]]] if endpoint == "match" else []
-    with pytest.raises(AppError, match=INTERNAL_ERROR):
-        client.predict(*images(tiny_app), *points, api_name=f"/{endpoint}")
-    assert "Traceback" in caplog.text and "matmul" in caplog.text
-
-
-def test_programs_cannot_read_the_servers_files(app, tiny_app):
-    file = {"path": str(tiny_app.examples / "a.png"), "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(gr.Error, match=r"uploaded files"):
-        Api(app.engine).match(file, file, [[10, 10]])
-
 
 # Files that are replaced while the app runs
 

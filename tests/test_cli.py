@@ -217,7 +217,7 @@ def test_the_app_offers_what_is_asked_for(launched, tmp_path):
     models = ["--backbone", "mini", "--backbone", "dinov2-b", "--sphere", "a", "--sphere", "b", "--device", "cpu"]
     assert main(["app", "--port", "7000", *models, "--examples", str(tmp_path)]) == 0
     expected = AppSettings(("mini", "dinov2-b"), ("a", "b"), tmp_path, "cpu")
-    assert launched == [{"host": None, "port": 7000, "share": False, "settings": expected}]
+    assert launched == [{"host": None, "port": 7000, "share": False, "settings": expected, "mcp": False}]
 
 
 def test_the_app_alone_offers_all_that_ships(launched):

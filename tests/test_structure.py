@@ -183,7 +183,7 @@ def test_help_and_import_load_nothing_heavy(code):
     assert not modules & HEAVY
 
 
-COMMANDS = "app, match, render, extract, pretrain, train, import, eval, reproduce, compare, download".split(", ")
+COMMANDS = "app, match, render, extract, pretrain, train, import, eval, reproduce, compare, download, push".split(", ")
 COMMANDS += [f"data {action}" for action in ("check", "pairs", "masks", "directions")]
 
 

@@ -20,6 +20,7 @@ from spherecorr.cli.extract import register_extract
 from spherecorr.cli.importing import register_import
 from spherecorr.cli.match import register_match
 from spherecorr.cli.pretrain import register_pretrain
+from spherecorr.cli.push import register_push
 from spherecorr.cli.render import register_render
 from spherecorr.cli.reproduce import register_reproduce
 from spherecorr.cli.train import register_train
@@ -38,6 +39,7 @@ COMMANDS = (
     register_reproduce,
     register_compare,
     register_download,
+    register_push,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def register_app(commands) -> None:
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also serve match, pca, sphere_map and backbones as tools of the Model Context "
+        'Protocol; needs `pip install "spherecorr[mcp]"`',
+    )
     add_device(parser)
 
 
@@ -51,6 +58,11 @@ def run_app(options: argparse.Namespace) -> None:
     """Start the web app and serve until interrupted."""
     if options.examples and not (options.examples / LISTING).is_file():
         raise SpherecorrError(f"There is no {LISTING} in '{options.examples}'; name a folder with one.")
+    if options.mcp and find_spec("mcp") is None:
+        raise SpherecorrError('--mcp needs the package mcp; run `pip install "spherecorr[mcp]"` first.')
+    from spherecorr.ui.space import prepare_space
+
+    prepare_space()
     from spherecorr.ui.blocks import launch
     from spherecorr.ui.engine import AppSettings
 
@@ -59,4 +71,4 @@ def run_app(options: argparse.Namespace) -> None:
     if options.examples:
         chosen["examples"] = options.examples
     settings = AppSettings(**chosen, device=options.device)
-    launch(host=options.host, port=options.port, share=options.share, settings=settings)
+    launch(host=options.host, port=options.port, share=options.share, settings=settings, mcp=options.mcp)

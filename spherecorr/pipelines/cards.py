@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +127,40 @@ def photographs_card(
             "- Masks that were proposed and not checked may hold shadows, people or ground.\n",
         ]
     )
+
+
+def sphere_card(name: str, sphere: SphereSettings, config: Mapping[str, Any]) -> str:
+    """The card of a sphere that nobody has described.
+
+    Args:
+        name: of the sphere.
+        sphere: the mapper's settings.
+        config: everything that the checkpoint's `config.json` has.
+    """
+    metrics = config.get("metrics") or {}
+    return "\n".join(
+        [
+            f"# {name}\n",
+            "A sphere mapper of spherecorr: it sends every patch of an image to a point on a sphere that stands for "
+            "the object's surface, so that left and right are told apart.\n",
+            *_facts(sphere),
+            *([f"| steps | {config['step']:,} |"] if isinstance(config.get("step"), int) else []),
+            *(f"| {score} | {percent(value)} % |" for score, value in metrics.items() if isinstance(value, float)),
+            "\n## Licence\n",
+            "The mapper reads the features of the backbone: the terms of its weights hold, and those of the data it "
+            "was trained on.\n",
+            "## Limits\n",
+            "- It knows the categories it was trained on; of other kinds it says nothing that can be relied on.",
+            "- Where figures stand above, they are those of its training's validation.\n",
+        ]
+    )
+
+
+def card_header(fields: Mapping[str, str | Sequence[str]]) -> str:
+    """The YAML block on top of a card, from which the Hub reads its fields."""
+    # A JSON value is a YAML value, whatever characters it has.
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
+    return "\n".join(["---", *lines, "---", "", ""])
 
 
 def _facts(sphere: SphereSettings) -> list[str]:

@@ -81,6 +81,18 @@ def checkpoint_files(source: str | Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+def sphere_settings(source: str | Path) -> SphereSettings | None:
+    """Settings of a sphere checkpoint, named as for `load_sphere`; None where it is not here. Asks no network.
+
+    Raises:
+        CheckpointError: its files do not describe a sphere mapper.
+    """
+    files = {file.name: file for file in checkpoint_files(source)}
+    if _path(source).suffix in (".pth", ".pt"):
+        return import_authors(_path(source)).settings if files else None
+    return _read_settings(files[CONFIG]) if {CONFIG, WEIGHTS} <= files.keys() else None
+
+
 def save_sphere(mapper: SphereMapper, folder: str | Path, *, metadata: dict[str, Any] | None = None) -> None:
     """Write a mapper's weights, settings and domain into a folder; what is there is replaced only when complete.
 
@@ -163,9 +175,10 @@ def _load_folder(folder: Path) -> SphereMapper:
             raise CheckpointError(
                 f"The sphere checkpoint '{folder.name}' is missing: there is no file {folder / name}."
             )
+    settings = _read_settings(folder / CONFIG)
     try:
-        mapper = _new_mapper(_settings(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
-    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        mapper = _new_mapper(settings)
+    except (ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{folder / CONFIG} does not describe a sphere mapper: {error}.") from error
     try:
         state = load_file(folder / WEIGHTS)
@@ -191,6 +204,13 @@ def _new_mapper(settings: SphereSettings) -> SphereMapper:
     """A mapper that waits for its weights; the caller's random numbers stay as they are."""
     with torch.random.fork_rng(devices=[]):
         return SphereMapper(settings)
+
+
+def _read_settings(path: Path) -> SphereSettings:
+    try:
+        return _settings(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not describe a sphere mapper: {error}.") from error
 
 
 def _settings(config: dict[str, Any]) -> SphereSettings:

@@ -8,11 +8,12 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from spherecorr.backbones import BACKBONES, weights_available
-from spherecorr.ui.api import Api
+from spherecorr.ui.api import add_endpoints
 from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.explorer import FreshScripts, explorer
 from spherecorr.ui.ground_truth import GroundTruth
+from spherecorr.ui.guard import GuardedBlocks
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
 from spherecorr.ui.panels.matches import matches_panel
@@ -39,7 +40,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     engine = Engine(settings)
     handlers = Handlers(engine)
     drawing = Drawing(engine, handlers.examples, handlers.places)
-    with gr.Blocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+    with GuardedBlocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
         session = gr.State(Session())
         revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
@@ -72,9 +73,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         gr.on(changes, drawing.draw, page.inputs, [shown, needs], queue=False, **NEWEST)
         needs.change(handlers.settle, page.inputs, revision, trigger_mode="multiple", **PRIVATE)
 
-        api = Api(engine)
-        gr.api(api.match, api_name="match")
-        gr.api(api.features_pca, api_name="features_pca")
+        add_endpoints(engine)
     return demo.queue(max_size=64, default_concurrency_limit=4)
 
 
@@ -85,6 +84,7 @@ def launch(
     share: bool = False,
     settings: AppSettings | None = None,
     demo: gr.Blocks | None = None,
+    mcp: bool = False,
     prevent_thread_lock: bool = False,
 ) -> tuple:
     """Serve the app.
@@ -96,6 +96,7 @@ def launch(
         share: also open a public link through Gradio's service.
         settings: what the app offers.
         demo: an app that is built already.
+        mcp: also serve the endpoints as tools of the Model Context Protocol.
         prevent_thread_lock: return at once, for tests.
 
     Returns:
@@ -120,6 +121,7 @@ def launch(
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,
+        mcp_server=mcp or None,
         prevent_thread_lock=prevent_thread_lock,
     )
 

@@ -28,6 +28,7 @@ from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
 from spherecorr.sphere.public import downloaded_spheres
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
+from spherecorr.ui.space import device_without_gpu, on_gpu
 
 SPHERES_KEPT = 3
 MODEL_BYTES_KEPT = 2_000_000_000
@@ -71,6 +72,7 @@ class Engine:
         self._images = Cache(IMAGES_KEPT)
         self._features = Cache(FEATURE_BYTES_KEPT, lambda feature_map: feature_map.features.nbytes)
         self._views = Cache(IMAGES_KEPT)
+        self._extract = on_gpu(self._extract_features)
 
     def open(self, path: str | Path, name: str | None = None) -> Picture:
         """Check an image file and hold its shown copy.
@@ -138,7 +140,12 @@ class Engine:
 
     def features(self, picture: Picture, controls: Controls) -> FeatureMap:
         """Features of an image, computed once per image, backbone and resolution."""
-        return self._features.get(self._features_key(picture, controls), lambda: self._extract(picture, controls))
+
+        def extract() -> FeatureMap:
+            self.backbone(controls)  # where extraction has a process of its own, it finds the backbone there
+            return self._extract(picture, controls)
+
+        return self._features.get(self._features_key(picture, controls), extract)
 
     def sphere_map(self, picture: Picture, controls: Controls) -> SphereMap | None:
         """The image's sphere map, or None where the backbone has no fitting sphere."""
@@ -238,7 +245,7 @@ class Engine:
 
         def load() -> tuple[SphereMapper | None, str]:
             try:
-                return load_sphere(name, device=self.settings.device), ""
+                return load_sphere(name, device=device_without_gpu(self.settings.device)), ""
             except CheckpointError as error:
                 return None, str(error)
 
@@ -260,7 +267,7 @@ class Engine:
     def _views_key(self, picture: Picture, controls: Controls) -> tuple:
         return (*self._features_key(picture, controls), controls.sphere, _sphere_digest(controls.sphere))
 
-    def _extract(self, picture: Picture, controls: Controls) -> FeatureMap:
+    def _extract_features(self, picture: Picture, controls: Controls) -> FeatureMap:
         backbone = self.backbone(controls)
         spec = find(controls.backbone)
         presets = spec.resolutions if spec else resolutions(backbone.source.patch)

@@ -1,0 +1,90 @@
+"""What stands between the network and every event, the page's own included, which anybody can send.
+
+Gradio fetches a file payload's address from the internet, of any length, before a handler is called. Here an event gets
+files that were uploaded to this app, and no others; and an error, whatever it is, becomes one sentence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import gradio as gr
+from gradio.components.api_component import Api as ApiInput
+
+from spherecorr.errors import SpherecorrError
+from spherecorr.ui.failures import sentence
+from spherecorr.ui.image_files import uploaded
+
+FILE_ROUTE = "/gradio_api/file="
+FILE_META = {"_type": "gradio.FileData"}
+MAX_DEPTH = 16
+
+
+class GuardedBlocks(gr.Blocks):
+    """Blocks whose events get no files but uploaded ones, and whose errors tell nothing of the program's inside."""
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """See `gr.Blocks`; the sentence of any error reaches the caller, a fault of the program is in the log."""
+        try:
+            return await super().process_api(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(sentence(error), print_exception=False) from error
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """See `gr.Blocks`; files of elsewhere, and values nested beyond all use, are refused.
+
+        Endpoints of `gr.api` may be given fewer values than they have: the last ones take their defaults.
+        """
+        if all(isinstance(block, ApiInput) for block in block_fn.inputs):
+            inputs = [*inputs, *(block.value for block in block_fn.inputs[len(inputs) :])]
+        return await super().preprocess_data(block_fn, [checked(value) for value in inputs], state, explicit_call)
+
+
+def checked(value: Any, depth: int = 0) -> Any:
+    """A value of an event with its file payloads reduced to what was uploaded.
+
+    Raises:
+        SpherecorrError: a file of elsewhere, or too deep a nesting.
+    """
+    if depth > MAX_DEPTH:
+        raise SpherecorrError(f"A value is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, dict):
+        if "path" in value and "meta" in value:
+            return _reduced(value)
+        return {key: checked(entry, depth + 1) for key, entry in value.items()}
+    return [checked(entry, depth + 1) for entry in value] if isinstance(value, list) else value
+
+
+def upload_path(file: Any) -> Path:
+    """Path of a file payload.
+
+    An address under which this app serves an upload, as Gradio's helper for MCP gives them, stands for that upload,
+    whatever host it names: nothing is fetched.
+
+    Raises:
+        SpherecorrError: it is no file that was uploaded to this app.
+    """
+    path = file.get("path") if isinstance(file, dict) else None
+    return uploaded(_served_path(path) if isinstance(path, str) and path.startswith(("http://", "https://")) else path)
+
+
+def _served_path(address: str) -> str | None:
+    """The path in the address of a file that this app serves."""
+    try:
+        route = urlsplit(address).path
+    except ValueError:
+        return None
+    return unquote(route.removeprefix(FILE_ROUTE)) if route.startswith(FILE_ROUTE) else None
+
+
+def _reduced(payload: dict[str, Any]) -> dict[str, Any]:
+    """A file payload with nothing but what was uploaded, and its names."""
+    path = upload_path(payload if payload["meta"] == FILE_META else None)
+    names = {key: payload.get(key) for key in ("orig_name", "mime_type")}
+    return {"path": str(path), "meta": FILE_META} | {key: name for key, name in names.items() if isinstance(name, str)}
