@@ -36,7 +36,7 @@ from spherecorr.ui.failures import INTERNAL_ERROR
 HONEST_EVERY = 50
 SLOW = 20
 """Seconds that an answer may take on a busy machine."""
-MOST_SAID = 700
+MOST_SAID = 4000
 TRACES = re.compile(r"Traceback|File \"|site-packages|0x[0-9a-f]{6,}")
 CHROMIUM = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 SERVE = """
@@ -85,6 +85,9 @@ def main() -> None:
             check_checkpoints(spheres, work / "marker", faults)
             if not options.no_browser:
                 check_browser(app.address, stage, faults)
+        except Exception:
+            print(app.log.read_text()[-3000:])
+            raise
         finally:
             app.stop()
         if Spy.asked:

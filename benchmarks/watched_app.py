@@ -107,6 +107,7 @@ class WatchedApp:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")]),
             "GRADIO_TEMP_DIR": str(self.uploads),
+            "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "temporary"),
             "TMPDIR": str(self.folder / "temporary"),
             "GRADIO_ANALYTICS_ENABLED": "False",
             **self.environment,

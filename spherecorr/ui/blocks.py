@@ -13,7 +13,7 @@ from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.explorer import FreshScripts, explorer
 from spherecorr.ui.ground_truth import GroundTruth
-from spherecorr.ui.guard import GuardedBlocks
+from spherecorr.ui.guard import GuardedBlocks, Refusals
 from spherecorr.ui.handlers import OWN_IMAGES, Handlers
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
 from spherecorr.ui.panels.matches import matches_panel
@@ -117,7 +117,7 @@ def launch(
         share=share,
         theme=theme,
         css_paths=[HERE / "page.css", *sorted((HERE / "panels").glob("*.css"))],
-        app_kwargs={"middleware": [Middleware(FreshScripts)]},
+        app_kwargs={"middleware": [Middleware(Refusals), Middleware(FreshScripts)]},
         max_file_size="60mb",
         show_error=True,
         ssr_mode=False,

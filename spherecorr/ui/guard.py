@@ -6,12 +6,15 @@ files that were uploaded to this app, and no others; and an error, whatever it i
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 from gradio.components.api_component import Api as ApiInput
+from gradio.route_utils import FnIndexInferError
+from starlette.responses import JSONResponse
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.failures import sentence
@@ -20,6 +23,15 @@ from spherecorr.ui.image_files import uploaded
 FILE_ROUTE = "/gradio_api/file="
 FILE_META = {"_type": "gradio.FileData"}
 MAX_DEPTH = 16
+MOST_SAID = 300
+"""Characters of a refusal by Gradio, which repeats what it was sent."""
+MISFIT = "The page sent values that it does not have; reload it."
+NOT_UNDERSTOOD = "This app knows no such request."
+NOT_KEPT = "The server cannot keep the file ({reason}). Try again later."
+MISTAKEN = (FnIndexInferError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""What Gradio raises on requests that no client of its own sends."""
+
+log = logging.getLogger(__name__)
 
 
 class GuardedBlocks(gr.Blocks):
@@ -29,21 +41,51 @@ class GuardedBlocks(gr.Blocks):
         """See `gr.Blocks`; the sentence of any error reaches the caller, a fault of the program is in the log."""
         try:
             return await super().process_api(*args, **kwargs)
-        except gr.Error:
-            raise
+        except gr.Error as error:  # Gradio's own refusals, which it would print with their traces
+            raise gr.Error(_short(str(error.message)), print_exception=False) from error
         except Exception as error:
             raise gr.Error(sentence(error), print_exception=False) from error
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """See `gr.Blocks`; files of elsewhere, and values nested beyond all use, are refused.
+        """See `gr.Blocks`; files of elsewhere, and values that a component does not take, are refused.
 
         Endpoints of `gr.api` may be given fewer values than they have: the last ones take their defaults.
         """
         if all(isinstance(block, ApiInput) for block in block_fn.inputs):
             inputs = [*inputs, *(block.value for block in block_fn.inputs[len(inputs) :])]
-        return await super().preprocess_data(block_fn, [checked(value) for value in inputs], state, explicit_call)
+        inputs = [checked(value) for value in inputs]
+        try:
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except Exception as error:  # nothing of the program has run yet
+            raise SpherecorrError(MISFIT) from error
+
+
+class Refusals:
+    """ASGI middleware: what Gradio fails on before it calls an event is answered in a sentence, and logged in a line."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        began = False
+
+        async def sending(message: Any) -> None:
+            nonlocal began
+            began = began or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except (*MISTAKEN, OSError) as error:
+            if scope["type"] != "http" or began:
+                raise
+            log.warning("Refused %s %s (%s)", scope["method"], ascii(scope["path"])[:200], type(error).__name__)
+            failed = isinstance(error, OSError)
+            said = NOT_KEPT.format(reason=error.strerror or "no reason given") if failed else NOT_UNDERSTOOD
+            await JSONResponse({"error": said}, 507 if failed else 400)(scope, receive, send)
 
 
 def checked(value: Any, depth: int = 0) -> Any:
@@ -88,3 +130,9 @@ def _reduced(payload: dict[str, Any]) -> dict[str, Any]:
     path = upload_path(payload if payload["meta"] == FILE_META else None)
     names = {key: payload.get(key) for key in ("orig_name", "mime_type")}
     return {"path": str(path), "meta": FILE_META} | {key: name for key, name in names.items() if isinstance(name, str)}
+
+
+def _short(text: str) -> str:
+    """In one line that can be read."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SAID else f"{line[:MOST_SAID]} ..."
