@@ -23,6 +23,7 @@ from spherecorr.ui.image_files import uploaded
 FILE_ROUTE = "/gradio_api/file="
 FILE_META = {"_type": "gradio.FileData"}
 MAX_DEPTH = 16
+LONGEST_PATH = 1000
 MOST_SAID = 300
 """Characters of a refusal by Gradio, which repeats what it was sent."""
 MISFIT = "The page sent values that it does not have; reload it."
@@ -40,6 +41,8 @@ class GuardedBlocks(gr.Blocks):
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """See `gr.Blocks`; the sentence of any error reaches the caller, a fault of the program is in the log."""
         try:
+            if (event := kwargs.get("event_data")) is not None:
+                checked(event._data)
             return await super().process_api(*args, **kwargs)
         except gr.Error as error:  # Gradio's own refusals, which it would print with their traces
             raise gr.Error(_short(str(error.message)), print_exception=False) from error
@@ -92,15 +95,21 @@ def checked(value: Any, depth: int = 0) -> Any:
     """A value of an event with its file payloads reduced to what was uploaded.
 
     Raises:
-        SpherecorrError: a file of elsewhere, or too deep a nesting.
+        SpherecorrError: a file of elsewhere, too deep a nesting, or what no system takes for a path.
     """
     if depth > MAX_DEPTH:
         raise SpherecorrError(f"A value is nested more than {MAX_DEPTH} levels deep.")
     if isinstance(value, dict):
         if "path" in value and "meta" in value:
             return _reduced(value)
+        if isinstance(path := value.get("path"), str) and not _may_be_path(path):  # Gradio asks the system for it
+            raise SpherecorrError(MISFIT)
         return {key: checked(entry, depth + 1) for key, entry in value.items()}
     return [checked(entry, depth + 1) for entry in value] if isinstance(value, list) else value
+
+
+def _may_be_path(text: str) -> bool:
+    return len(text) <= LONGEST_PATH and text.isprintable()
 
 
 def upload_path(file: Any) -> Path:
