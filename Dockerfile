@@ -14,6 +14,8 @@ RUN pip install torch torchvision --index-url $TORCH_INDEX
 COPY --chown=user requirements.txt .
 RUN pip install -r requirements.txt
 
+# A volume over this folder keeps weights, and is the user's because the folder is.
+RUN mkdir -p /home/user/.cache
 COPY --chown=user . .
 EXPOSE 7860
 HEALTHCHECK --start-period=60s --timeout=10s \

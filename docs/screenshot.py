@@ -10,6 +10,7 @@ import argparse
 import io
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -18,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 from spherecorr.ui.blocks import launch
 
 CHROMIUM_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-# Where the pointer goes over the source, in shares of its width and height: from one headlamp to the other, to the roof.
+# Where the pointer goes over the source, in shares of its width and height.
 WAY = [(0.62, 0.78), (0.42, 0.38), (0.5, 0.42), (0.78, 0.38), (0.8, 0.2), (0.5, 0.25), (0.45, 0.52), (0.85, 0.5)]
 STEPS, FRAME_MS, WIDTH = 5, 110, 960
 ARROW = [(0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12)]  # headless browsers draw no pointer
@@ -53,7 +54,7 @@ def film(page: Page) -> Iterator[Image.Image]:
     box = page.locator("[data-pane=source] canvas").bounding_box()
     assert box is not None
     clip = {"x": 60, "y": 0, "width": 1320, "height": 900}
-    for start, end in zip(WAY, WAY[1:], strict=False):
+    for start, end in pairwise(WAY):
         for step in range(STEPS):
             share = step / STEPS
             x, y = (a + (b - a) * share for a, b in zip(start, end, strict=True))

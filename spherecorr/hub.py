@@ -7,16 +7,12 @@ huggingface_hub is imported inside the functions: it costs a moment, and most vi
 
 from __future__ import annotations
 
-import queue
-import threading
+import re
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from spherecorr.errors import SpherecorrError
-from spherecorr.files import write_atomic
+from spherecorr.transfer import DownloadError, Report, answers, byte_bars, fetch
 
 GITHUB = "https://github.com"
 
@@ -49,37 +45,64 @@ def cached_file(repository: str, filename: str, revision: str | None = None) -> 
     return Path(path) if isinstance(path, str) else None
 
 
-def fetch_file(repository: str, filename: str, revision: str | None = None) -> Path:
+def fetch_file(repository: str, filename: str, revision: str | None = None, report: Report | None = None) -> Path:
     """Path of a file of `owner/name` in the local cache, downloaded first where it is missing; see `cached_file`.
+
+    A download that broke off is gone on with.
+
+    Args:
+        repository: as above.
+        filename: as above.
+        revision: as above.
+        report: told how far a download is; None: a bar is drawn.
 
     Raises:
         HubError: no network (said within 2 seconds), a gated, private or missing repository, a missing revision or
             file, or a failed download.
     """
-    from huggingface_hub import constants, hf_hub_download
+    path = cached_file(repository, filename, revision)
+    if path is not None:
+        return path
+    if report is None:
+        with byte_bars() as report:
+            return fetch_file(repository, filename, revision, report)
+    if repository.startswith("github:"):
+        return _fetch_from_github(repository, filename, revision, report)
+    return _fetch_from_hub(repository, filename, revision, report)
+
+
+def _fetch_from_hub(repository: str, filename: str, revision: str | None, report: Report) -> Path:
+    """Fetch a file by huggingface_hub, the bytes of a large one before: they are put where it looks for them.
+
+    By itself it would begin anew after a break.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import build_hf_headers
 
-    path = cached_file(repository, filename, revision)
-    if path is not None:
-        return path
-    if repository.startswith("github:"):
-        return _fetch_from_github(repository, filename, revision)
     # huggingface_hub would try again for most of a minute before it gives up.
-    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not answers(constants.ENDPOINT):
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
         command = f"hf download {repository}" + (f" --revision {revision}" if revision else "")
         raise HubError(
             f"'{repository}' is not on this machine and {reason}. "
             f"Connect to the network and retry, or run `{command}` beforehand."
         )
-    page = f"{constants.ENDPOINT}/{repository}"
+    page, url = f"{constants.ENDPOINT}/{repository}", hf_hub_url(repository, filename, revision=revision)
     try:
+        tag = get_hf_file_metadata(url).etag or ""
+        if re.fullmatch("[0-9a-f]{64}", tag):  # of a large file the tag is its SHA-256
+            blob = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "blobs" / tag
+            headers = build_hf_headers()
+            fetch(url, blob, None, report, name=filename, sha256=tag, headers=headers, remedy="Retry later.")
         return Path(hf_hub_download(repository, filename, revision=revision))
+    except DownloadError as error:
+        raise HubError(f"The download of '{repository}' failed: {error}") from error
     except GatedRepoError as error:
         raise HubError(f"'{repository}' is gated: ask for access on {page}, run `hf auth login`, retry.") from error
     except RepositoryNotFoundError as error:
@@ -88,7 +111,7 @@ def fetch_file(repository: str, filename: str, revision: str | None = None) -> P
         raise HubError(f"'{repository}' cannot be used: it has no revision '{revision}'.") from error
     except EntryNotFoundError as error:
         raise HubError(f"'{repository}' cannot be used: it has no file {filename}.") from error
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # of HTTP libraries, too, which differ between huggingface_hub's versions
         raise HubError(f"The download of '{repository}' failed ({_first_line(error)}). Retry.") from error
 
 
@@ -115,7 +138,7 @@ def push_files(repository: str, files: Mapping[str, bytes], message: str, *, pri
         raise HubError(f"'{repository}' is no id of the Hugging Face Hub; ids look like owner/name.")
     if get_token() is None:
         raise HubError("You are not logged in to the Hugging Face Hub; run `hf auth login` with a token that writes.")
-    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not answers(constants.ENDPOINT):
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
         raise HubError(f"Nothing is uploaded: {reason}. Connect to the network and retry.")
     api = HfApi(endpoint=constants.ENDPOINT)
@@ -153,43 +176,20 @@ def _github_copy(repository: str, filename: str, revision: str | None) -> Path:
     return Path(constants.HF_HUB_CACHE) / folder / (revision or "HEAD") / filename
 
 
-def _fetch_from_github(repository: str, filename: str, revision: str | None) -> Path:
+def _fetch_from_github(repository: str, filename: str, revision: str | None, report: Report) -> Path:
     from huggingface_hub import constants
 
     url = f"{GITHUB}/{repository.removeprefix('github:')}/raw/{revision or 'HEAD'}/{filename}"
     path = _github_copy(repository, filename, revision)
-    if constants.HF_HUB_OFFLINE or not _answers(GITHUB):
+    if constants.HF_HUB_OFFLINE or not answers(GITHUB):
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{GITHUB} does not answer"
         raise HubError(
             f"{url} is not on this machine and {reason}. Connect to the network and retry, or put a copy at {path}."
         )
     try:
-        with urlopen(Request(url, headers={"User-Agent": "spherecorr"}), timeout=30) as response:
-            content = response.read()
-    except (OSError, HTTPException) as error:
-        raise HubError(f"The download of {url} failed ({_first_line(error)}). Retry.") from error
-    write_atomic(path, content)
-    return path
-
-
-def _answers(url: str, seconds: float = 1.5) -> bool:
-    """Whether a server answers; asked in a thread, because the lookup of a host's name knows no timeout."""
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            with urlopen(Request(url, method="HEAD"), timeout=seconds):
-                answers.put(True)
-        except HTTPError as error:
-            answers.put(error.code < 500)
-        except (OSError, HTTPException):
-            answers.put(False)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=seconds)
-    except queue.Empty:
-        return False
+        return fetch(url, path, None, report, name=filename, remedy="Retry later.")
+    except DownloadError as error:
+        raise HubError(f"The download of '{repository}' failed: {error}") from error
 
 
 def _first_line(error: Exception) -> str:

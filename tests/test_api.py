@@ -4,6 +4,7 @@ import base64
 import importlib
 import io
 import json
+import re
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -150,6 +151,17 @@ def test_plain_http_may_leave_out_what_has_a_default(address, settings):
     assert ended == "complete" and json.loads(data)[0]["alpha"] == 0.35
     ended, data = call(address, "match", '{"data": []}')
     assert (ended, json.loads(data)["error"]) == ("error", "Points must be a list of [x, y] pairs of numbers.")
+
+
+def test_the_example_of_the_documentation_runs(address, settings):
+    text = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    code = re.search("```python\n(.*?)```", text, re.DOTALL)[1].replace("http://127.0.0.1:7860", address)
+    for shipped, tiny in (("car-a.jpg", "a.png"), ("car-b.jpg", "b.png")):
+        code = code.replace(f"examples/{shipped}", str(settings.examples / tiny))
+    names = {}
+    exec(code, names)
+    assert len(names["answer"]["matches"][0]["fused"]) == 5
+    assert names["source"].startswith("data:image/png;base64,") and len(names["places"]["points"]) == 36
 
 
 # What they refuse

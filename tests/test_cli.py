@@ -1,6 +1,7 @@
 """The command line, run in this process on a tiny real ViT and a tiny random mapper."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,8 +216,10 @@ def launched(monkeypatch):
 def test_the_app_offers_what_is_asked_for(launched, tmp_path):
     (tmp_path / "examples.json").write_text("[]")
     models = ["--backbone", "mini", "--backbone", "dinov2-b", "--sphere", "a", "--sphere", "b", "--device", "cpu"]
-    assert main(["app", "--port", "7000", *models, "--examples", str(tmp_path)]) == 0
-    expected = AppSettings(("mini", "dinov2-b"), ("a", "b"), tmp_path, "cpu")
+    related = ["--asic", "atlases", "--deil", "single"]
+    assert main(["app", "--port", "7000", *models, *related, "--examples", str(tmp_path)]) == 0
+    mappers = {"asic": Path("atlases"), "deil": Path("single")}
+    expected = AppSettings(("mini", "dinov2-b"), ("a", "b"), tmp_path, "cpu", **mappers)
     assert launched == [{"host": None, "port": 7000, "share": False, "settings": expected, "mcp": False}]
 
 

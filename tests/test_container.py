@@ -1,7 +1,7 @@
 """The Dockerfile: what it says, and its steps run without Docker.
 
 The steps install PyTorch anew, so they run only when asked for: `SPHERECORR_TEST_CONTAINER=1 python -m pytest -n 0
-tests/test_container.py`, as root on Linux.
+tests/test_container.py`, as root on Linux. TORCH_INDEX names another index for PyTorch, as it does as a build argument.
 """
 
 import fnmatch

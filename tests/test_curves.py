@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from test_report import PAIRS, by_hand
 
+from spherecorr.evaluation.one_pair import keypoint_scores
 from spherecorr.evaluation.summary import summarise
 from spherecorr.views.curves import (
     category_figure,
     keypoint_figure,
-    keypoint_scores,
     pck_figure,
     precision_recall_figure,
     report_page,

@@ -14,8 +14,9 @@ from PIL import Image
 
 from spherecorr.backbones import BACKBONES
 from spherecorr.cli import main
-from spherecorr.data.download import DownloadError, download_dataset, fetch, unpack
+from spherecorr.data.download import download_dataset, unpack
 from spherecorr.data.registry import DATASETS, Download
+from spherecorr.transfer import DownloadError, fetch
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 

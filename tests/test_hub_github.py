@@ -13,7 +13,9 @@ CONTENT = bytes(range(256)) * 100
 
 
 class GitHub(BaseHTTPRequestHandler):
-    """One repository with one file in two revisions; another file breaks off."""
+    """One repository with one file in two revisions; another file breaks off until it is `whole`."""
+
+    whole = False
 
     def do_HEAD(self):
         self.send_response(200)
@@ -23,7 +25,7 @@ class GitHub(BaseHTTPRequestHandler):
         content = {
             "/somebody/model/raw/HEAD/ckpts/best.pth": CONTENT,
             "/somebody/model/raw/v1/ckpts/best.pth": b"old",
-            "/somebody/model/raw/HEAD/cut.pth": CONTENT[:100],
+            "/somebody/model/raw/HEAD/cut.pth": CONTENT if self.whole else CONTENT[:100],
         }.get(self.path)
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(CONTENT if "cut" in self.path else content or b"")))
@@ -57,11 +59,20 @@ def test_a_file_is_downloaded_once_and_kept_by_revision(github):
     assert fetch_file("github:somebody/model", "ckpts/best.pth") == path
 
 
-@pytest.mark.parametrize("filename", ["other.pth", "cut.pth"])
-def test_what_does_not_come_whole_is_one_sentence_and_leaves_nothing_behind(github, tmp_path, filename):
-    with pytest.raises(HubError, match=f"/somebody/model/raw/HEAD/{filename} failed"):
-        fetch_file("github:somebody/model", filename)
-    assert list(tmp_path.iterdir()) == []
+def test_what_github_does_not_have_is_one_sentence_and_leaves_nothing_behind(github, tmp_path):
+    with pytest.raises(HubError, match=r"/somebody/model/raw/HEAD/other\.pth answers 404 \(Not Found\). Retry later"):
+        fetch_file("github:somebody/model", "other.pth")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_breaks_off_is_gone_on_with(github, tmp_path):
+    with pytest.raises(HubError, match=r"/cut\.pth broke off after 100 of 25,600 bytes"):
+        fetch_file("github:somebody/model", "cut.pth")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["cut.pth.partial"]
+    steps = []
+    github.setattr(GitHub, "whole", True)
+    path = fetch_file("github:somebody/model", "cut.pth", report=lambda *step: steps.append(step))
+    assert path.read_bytes() == CONTENT and steps[-1] == ("cut.pth", len(CONTENT), len(CONTENT))
 
 
 def test_without_network_a_copy_can_be_put_into_its_place(github, tmp_path):

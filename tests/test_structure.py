@@ -17,12 +17,12 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 CHECKPOINTS = sorted(path for path in ROOT.glob("checkpoints/*") if path.is_dir())
 
 # What each part of the package may import from the package. Dependencies point down this list only.
-GROUND = {"device", "errors", "identity", "files", "geometry", "hub", "images", "shipped"}
+GROUND = {"device", "errors", "identity", "files", "geometry", "hub", "images", "shipped", "transfer"}
 MODELS = GROUND | {"features"}
 RESULTS = MODELS | {"backbones", "sphere", "matching"}
 ARROWS = {
     **{part: {"errors"} for part in GROUND},
-    "hub": {"errors", "files"},
+    "hub": {"errors", "transfer"},
     "parallel": {"device"},
     "segmentation": {"errors"},
     "features": {"geometry", "identity"},
@@ -30,7 +30,7 @@ ARROWS = {
     "sphere": MODELS,
     "matching": {"features", "geometry", "identity", "sphere"},
     "metrics": {"errors", "geometry"},
-    "data": {"files", "geometry", "identity", "images"},
+    "data": {"files", "geometry", "identity", "images", "transfer"},
     "render": {"data", "files", "geometry", "images", "shipped"},
     "masking": {"data", "device", "files", "images"},
     "store_settings": {"geometry", "identity"},

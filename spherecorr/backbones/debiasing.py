@@ -90,9 +90,18 @@ class DebiasedFeatures(Mapping[str, FeatureMap]):
         return len(self._features)
 
 
-def _check(features: FeatureMap, source: FeatureSource, grid: tuple[int, ...]) -> None:
+def check_whole(features: FeatureMap) -> None:
+    """Refuse features of several parts, which have no one bias.
+
+    Raises:
+        SpherecorrError: the features have parts.
+    """
     if features.parts:
         raise SpherecorrError(f"Features of several parts, as '{features.backbone}' gives, are not debiased.")
+
+
+def _check(features: FeatureMap, source: FeatureSource, grid: tuple[int, ...]) -> None:
+    check_whole(features)
     if others := source.differs_from(features.source):
         raise SpherecorrError(f"The position bias is of other features: {', '.join(others)} differ.")
     if tuple(features.features.shape[1:]) != grid:

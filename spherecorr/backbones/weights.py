@@ -18,6 +18,7 @@ from spherecorr.errors import SpherecorrError
 from spherecorr.hub import HubError, cached_file, fetch_file
 from spherecorr.identity import digest
 from spherecorr.shipped import shipped_folder
+from spherecorr.transfer import Report
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -97,20 +98,22 @@ def weights_available(name: str) -> bool:
         return False
 
 
-def fetch(name: str) -> list[Path]:
+def fetch(name: str, report: Report | None = None) -> list[Path]:
     """Files of a backbone, downloaded where they are missing; of a ViT the weights alone.
+
+    `report` is told how far each download is; None: bars are drawn.
 
     Raises:
         BackboneError: an unknown name, a missing or broken folder, no network, a gated or missing repository.
     """
     spec = find(name)
     if spec is None:
-        return [locate(name)[1]]
-    return [path for member in members(spec) for path in _fetch_member(member)]
+        return [locate(name, report)[1]]
+    return [path for member in members(spec) for path in _fetch_member(member, report)]
 
 
-def locate(name: str) -> tuple[str, Path]:
-    """Find the weights of a ViT, downloading them where they are missing.
+def locate(name: str, report: Report | None = None) -> tuple[str, Path]:
+    """Find the weights of a ViT, downloading them where they are missing; for `report` see `fetch`.
 
     Returns:
         timm's name for the model (`local-dir:...` or a timm id) and the file of its weights.
@@ -127,7 +130,7 @@ def locate(name: str) -> tuple[str, Path]:
         return f"local-dir:{folder}", folder / WEIGHTS
     try:
         paths = [
-            fetch_file(files.repository, filename, files.revision)
+            fetch_file(files.repository, filename, files.revision, report)
             for files in _hub_files(name, spec)
             for filename in files.filenames
         ]
@@ -140,7 +143,7 @@ def locate(name: str) -> tuple[str, Path]:
     return (spec.model if spec else name), paths[-1]
 
 
-def fetch_from(name: str, repository: str, filename: str, revision: str | None) -> Path:
+def fetch_from(name: str, repository: str, filename: str, revision: str | None, report: Report | None = None) -> Path:
     """Path of a backbone's file in a repository of the Hub or a folder `local-dir:PATH`, downloaded if it is missing.
 
     Raises:
@@ -152,7 +155,7 @@ def fetch_from(name: str, repository: str, filename: str, revision: str | None) 
             raise BackboneError(f"Backbone '{name}' cannot be loaded: there is no file {path}.")
         return path
     try:
-        return fetch_file(repository, filename, revision)
+        return fetch_file(repository, filename, revision, report)
     except HubError as error:
         raise BackboneError(f"Backbone '{name}' cannot be loaded: {error}") from error
 
@@ -178,17 +181,17 @@ def import_timm() -> ModuleType:
     return timm
 
 
-def _fetch_member(spec: Spec) -> list[Path]:
+def _fetch_member(spec: Spec, report: Report | None) -> list[Path]:
     if isinstance(spec, TimmSpec):
-        return [locate(spec.name)[1]]
+        return [locate(spec.name, report)[1]]
     if isinstance(spec, DiffusionSpec) and (text := _text_files(spec)):
         _check_libraries(spec)
-        _fetch_all(spec, text)
-    return [path for files in spec.files for path in _fetch_all(spec, files)]
+        _fetch_all(spec, text, report)
+    return [path for files in spec.files for path in _fetch_all(spec, files, report)]
 
 
-def _fetch_all(spec: Spec, files: HubFiles) -> list[Path]:
-    return [fetch_from(spec.name, files.repository, filename, files.revision) for filename in files.filenames]
+def _fetch_all(spec: Spec, files: HubFiles, report: Report | None) -> list[Path]:
+    return [fetch_from(spec.name, files.repository, filename, files.revision, report) for filename in files.filenames]
 
 
 def _check_libraries(spec: DiffusionSpec) -> None:

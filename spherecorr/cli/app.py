@@ -21,7 +21,7 @@ def register_app(commands) -> None:
         run_app,
         "Start the web app.",
         "spherecorr app --host 0.0.0.0 --port 7860\n"
-        "  spherecorr app --backbone dinov2-b --sphere data/sphere/best --sphere data/paper/best",
+        "  spherecorr app --backbone dinov2-b --sphere data/sphere/best --data spair data/SPair-71k",
     )
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 for all (default: this machine only)")
     parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
@@ -37,13 +37,28 @@ def register_app(commands) -> None:
         action="append",
         metavar="PATH",
         help="sphere mapper to offer: mini, a published one that was downloaded, a folder or a Hub id; repeat for "
-        "more, the first is chosen at the start (default: mini, and all that were downloaded)",
+        "more, the first is chosen at the start (default: mini, and the published ones)",
     )
     parser.add_argument(
         "--examples",
         type=Path,
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
+    )
+    parser.add_argument("--asic", type=Path, metavar="FOLDER", help="atlases for the panel Methods, as in compare")
+    parser.add_argument("--deil", type=Path, metavar="PATH", help="single-image sphere for that panel, as in compare")
+    parser.add_argument(
+        "--data",
+        action="append",
+        nargs=2,
+        metavar=("NAME", "ROOT"),
+        help="dataset whose test pairs the panel Ground truth offers, such as spair and its folder; repeat for more",
+    )
+    parser.add_argument(
+        "--no-downloads",
+        dest="downloads",
+        action="store_false",
+        help="let no visitor download backbones and spheres that are not on this machine",
     )
     parser.add_argument(
         "--mcp",
@@ -58,6 +73,12 @@ def run_app(options: argparse.Namespace) -> None:
     """Start the web app and serve until interrupted."""
     if options.examples and not (options.examples / LISTING).is_file():
         raise SpherecorrError(f"There is no {LISTING} in '{options.examples}'; name a folder with one.")
+    data = tuple((name, Path(root)) for name, root in options.data or ())
+    if data:
+        from spherecorr.data.pair_list import open_pairs
+
+        for name, root in data:
+            open_pairs(name, root)  # a wrong name or folder ends here, with a sentence
     if options.mcp and find_spec("mcp") is None:
         raise SpherecorrError('--mcp needs the package mcp; run `pip install "spherecorr[mcp]"` first.')
     from spherecorr.ui.space import prepare_space
@@ -70,5 +91,6 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
-    settings = AppSettings(**chosen, device=options.device)
+    more = {name: getattr(options, name) for name in ("device", "asic", "deil", "downloads")}
+    settings = AppSettings(**chosen, data=data, **more)
     launch(host=options.host, port=options.port, share=options.share, settings=settings, mcp=options.mcp)

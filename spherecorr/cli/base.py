@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar, get_args
 
@@ -103,27 +102,6 @@ def show_steps() -> Callable[[int, int, Mapping[str, float]], None]:
             bar = None
 
     return show
-
-
-@contextmanager
-def byte_bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Something that is told how far each file is and shows it."""
-    from tqdm import tqdm
-
-    bars: dict[str, tqdm] = {}
-
-    def report(name: str, done: int, total: int | None) -> None:
-        if name not in bars:
-            bars[name] = tqdm(desc=name, total=total, unit="B", unit_scale=True)
-        bars[name].update(done - bars[name].n)
-        if done == total:
-            bars[name].close()
-
-    try:
-        yield report
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 def announce(sentence: str) -> None:

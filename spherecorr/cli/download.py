@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spherecorr.cli.base import add_command, byte_bars
+from spherecorr.cli.base import add_command
+from spherecorr.cli.progress import add_progress, reporting
 from spherecorr.cli.spheres import fetch_sphere, list_spheres
 from spherecorr.errors import SpherecorrError
 
@@ -33,6 +34,7 @@ def register_download(commands) -> None:
     )
     parser.add_argument("--file", type=Path, metavar="FILE", help="a sphere's file that was fetched by hand")
     parser.add_argument("--accept", action="store_true", help="accept a sphere's terms without being asked")
+    add_progress(parser)
 
 
 def run_download(options: argparse.Namespace) -> None:
@@ -45,20 +47,20 @@ def run_download(options: argparse.Namespace) -> None:
         if options.sphere is None:
             list_spheres()
         else:
-            fetch_sphere(options.sphere, options.file, options.mirror, options.accept)
+            fetch_sphere(options.sphere, options.file, options.mirror, options.accept, options.progress)
     elif options.sphere or options.file or options.accept:
         raise SpherecorrError(f"--accept, --file and a second name are for spheres: spherecorr download {SPHERE} NAME.")
     elif options.name in DATASETS:
-        fetch_dataset(options.name, options.to or Path("data") / options.name, options.mirror)
+        fetch_dataset(options.name, options.to or Path("data") / options.name, options.mirror, options.progress)
     elif options.to or options.mirror:
         raise SpherecorrError(
             f"'{options.name}' is no dataset; weights go into the Hub's cache, without --to and --mirror."
         )
     else:
-        fetch_weights(options.name)
+        fetch_weights(options.name, options.progress)
 
 
-def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
+def fetch_dataset(name: str, folder: Path, mirror: str | None, progress: str) -> None:
     """Download, unpack, count; a folder that is there is only counted."""
     from spherecorr.cli.data import print_check
     from spherecorr.data.download import address, download_dataset
@@ -72,7 +74,7 @@ def fetch_dataset(name: str, folder: Path, mirror: str | None) -> None:
         for file in info.downloads:
             size = f"about {file.megabytes:,.0f} MB" if file.megabytes else "size not known"
             print(f"from {address(file, mirror)} ({size})")
-        with byte_bars() as report:
+        with reporting(progress) as report:
             kept = download_dataset(info, folder, mirror, report, entry_bar)
         print(f"wrote {folder}; the files in {kept} are not needed any more")
     print_check(name, folder)
@@ -85,7 +87,7 @@ def entry_bar(entries):
     return tqdm(entries, desc="unpacking", unit="file")
 
 
-def fetch_weights(name: str) -> None:
+def fetch_weights(name: str, progress: str) -> None:
     """Find a backbone's weights, downloading them into the Hub's cache where they are missing."""
     from spherecorr.backbones.registry import BACKBONES
     from spherecorr.backbones.weights import BackboneError, download_notice, fetch
@@ -94,7 +96,8 @@ def fetch_weights(name: str) -> None:
     try:
         if notice := download_notice(name):
             print(notice, flush=True)
-        paths = fetch(name)
+        with reporting(progress) as report:
+            paths = fetch(name, report)
     except BackboneError as error:
         if name in BACKBONES:
             raise

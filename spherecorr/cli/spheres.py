@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from spherecorr.cli.base import byte_bars
+from spherecorr.cli.progress import reporting
 from spherecorr.errors import SpherecorrError
 
 
@@ -18,7 +18,7 @@ def list_spheres() -> None:
         print(f"{sphere.name}: {sphere.title}{'; is here' if sphere.name in here else ''}")
 
 
-def fetch_sphere(name: str, file: Path | None, mirror: str | None, accepted: bool) -> None:
+def fetch_sphere(name: str, file: Path | None, mirror: str | None, accepted: bool, progress: str) -> None:
     """Say what a published sphere is, have its terms accepted, then fetch and import it, or import a file of it."""
     from spherecorr.sphere.public import PUBLIC_SPHERES, downloaded_spheres, public_folder
 
@@ -38,7 +38,7 @@ def fetch_sphere(name: str, file: Path | None, mirror: str | None, accepted: boo
     if file:
         folder = import_sphere(sphere, file)
     else:
-        with byte_bars() as report:
+        with reporting(progress) as report:
             folder = download_sphere(sphere, mirror=mirror, report=report)
     print_sphere(name, folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,20 +73,28 @@ class SPair71k:
             split: trn, val or test.
             broken: a list that gets a sentence for every pair that cannot be read, instead of an error.
         """
-        return read_all(lambda name: self._pair(split, name), self._names(split), broken)
+        return read_all(lambda name: self.pair(split, name), self.pair_names(split), broken)
 
     def images(self, split: str, broken: list[str] | None = None) -> list[ImageRecord]:
         """Every image that is the source of a pair of the split, once each (the paper's training set)."""
         sources: dict[tuple[str, str], None] = {}
-        for name in self._names(split):
+        for name in self.pair_names(split):
             _, source, _, category = re.split("[-:]", name)
             sources[category, source] = None
         return read_all(lambda image: self._image(*image), sources, broken)
 
+    def keypoint_label(self, category: str, keypoint: str) -> str:
+        """A keypoint for people: a number whose meaning is known gets its part's name, such as "21 (wheel)"."""
+        if self.keypoint_names or not self.numbers_known:
+            return keypoint
+        part = next((p for p, pairs in PARTS.get(category, {}).items() if keypoint in map(str, chain(*pairs))), None)
+        return keypoint if part is None else f"{keypoint} ({part})"
+
     def _layout_file(self, split: str) -> Path:
         return self.root / "Layout" / self.layout / f"{split}.txt"
 
-    def _names(self, split: str) -> list[str]:
+    def pair_names(self, split: str) -> list[str]:
+        """Names `number-source-target:category` of a split's pairs, without reading any of them."""
         check_split(split, SPLITS, self.title)
         path = self._layout_file(split)
         if path.is_file():
@@ -107,7 +116,8 @@ class SPair71k:
                 raise DatasetError(f"'{path}' lists '{name}', which is not of the form number-source-target:category.")
         return names
 
-    def _pair(self, split: str, name: str) -> PairRecord:
+    def pair(self, split: str, name: str) -> PairRecord:
+        """One pair by its name."""
         path = self.root / self.pair_folder / split / f"{name}.json"
         annotation = read_json(path)
         try:
@@ -162,10 +172,21 @@ class SPair71k:
 
 
 class Renders(SPair71k):
-    """What `spherecorr render` writes; the files differ by what they tell more."""
+    """What `spherecorr render` writes; the files differ by what they tell more.
+
+    A pair's annotation repeats its name and its images' annotations. A copy may lack the folder `PairAnnotation`,
+    because some filesystems take no colon in a file's name.
+    """
 
     title = "renders"
     numbers_known = False
+
+    def pair(self, split: str, name: str) -> PairRecord:
+        """One pair by its name."""
+        if (self.root / self.pair_folder).is_dir():
+            return super().pair(split, name)
+        _, source, target, category = re.split("[-:]", name)
+        return PairRecord(name, self._image(category, source), self._image(category, target))
 
 
 class SPairU(SPair71k):
@@ -180,7 +201,8 @@ class SPairU(SPair71k):
     numbers_known = False  # nobody has published what they mean
     splits = ("test",)
 
-    def _names(self, split: str) -> list[str]:
+    def pair_names(self, split: str) -> list[str]:
+        """Names `number-source-target:category` of a split's pairs, without reading any of them."""
         check_split(split, self.splits, self.title)
         folder = self.root / self.pair_folder / split
         names = [path.stem for path in list_files(folder, "*.json")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ from typing import Any
 from PIL import ImageOps
 
 from spherecorr.backbones import Backbone
-from spherecorr.backbones.debiasing import DebiasedFeatures, PositionBias, estimate_position_bias
+from spherecorr.backbones.debiasing import DebiasedFeatures, estimate_position_bias
 from spherecorr.data.records import ImageRecord, PairRecord
 from spherecorr.data.symmetry import Symmetry, known_symmetry, read_symmetry
-from spherecorr.errors import SpherecorrError
 from spherecorr.evaluation.comparison import Comparison, MethodResult
 from spherecorr.evaluation.cost import Cost, measure_cost
 from spherecorr.evaluation.evaluate import evaluate
@@ -35,55 +34,17 @@ from spherecorr.evaluation.summary import similarity_names
 from spherecorr.extraction import extract
 from spherecorr.features import FeatureMap, SphereMap
 from spherecorr.files import write_atomic
-from spherecorr.matching.settings import MatchSettings, PoseAlign
+from spherecorr.matching.settings import MatchSettings
 from spherecorr.pipelines.common import Progress, load_models, silent, versions
+from spherecorr.pipelines.methods import Method, choose, load_related, mappers_of_sphere, prepare
 from spherecorr.pipelines.settings import METHODS, Models
-from spherecorr.sphere.checkpoint import WEIGHTS, load_sphere
-from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.store import FeatureStore, partial_folder
 from spherecorr.store_settings import StoreSettings
 from spherecorr.views.comparison import comparison_figure
 
 COST = "cost.json"
 COST_PAIRS = 12  # pairs, and their images, whose time is taken
-WINDOW = 5  # cells to each side, the zero-shot setting of "Telling Left from Right"
 COMPARISON_FILES = ("comparison.md", "comparison.csv", "comparison.png")
-
-
-@dataclass(frozen=True, eq=False)
-class _Method:
-    """How a method matches.
-
-    Attributes:
-        features: of all images.
-        matching: how to match.
-        mappers: for each category; under "" that of all. Empty if there is none.
-        alpha: the surface's share.
-        pose_align: see `evaluate`.
-        bias: that was removed from the features.
-    """
-
-    features: Mapping[str, FeatureMap]
-    matching: MatchSettings
-    mappers: Mapping[str, SphereMapper] = field(default_factory=dict)
-    alpha: float = 0.0
-    pose_align: PoseAlign | None = None
-    bias: PositionBias | None = None
-
-    def mapper_of(self, image: ImageRecord) -> SphereMapper | None:
-        return self.mappers.get(image.category) or self.mappers.get("")
-
-    def sphere(self, images: Sequence[ImageRecord]) -> AnySphere:
-        """What `evaluate` takes: one mapper, or the maps of several."""
-        if not self.mappers or "" in self.mappers:
-            return self.mappers.get("")
-        return {image.id: self.sphere_map(image) for image in images}
-
-    def sphere_map(self, image: ImageRecord) -> SphereMap:
-        mapper = self.mapper_of(image)
-        if mapper is None:
-            raise EvaluationError(f"There is no atlas for '{image.category}'; there are {', '.join(self.mappers)}.")
-        return sphere_maps(mapper, self.features)[image.id]
 
 
 def compare(
@@ -144,8 +105,8 @@ def compare(
     if not pairs:
         raise EvaluationError(f"The split {split} has no pairs to compare methods on.")
     backbone, sphere = load_models(models.backbone, models.sphere, models.device)
-    mappers = _load_mappers(sphere, asic, deil, models.device)
-    chosen = _choose(methods, mappers)
+    mappers = {**mappers_of_sphere(sphere), **load_related(asic, deil, models.device)}
+    chosen = choose(methods, mappers)
     images = list({image.id: image for pair in pairs for image in (pair.source, pair.target)}.values())
     if "pose-aligned" in chosen:
         check_partners(images, mirrored)
@@ -156,13 +117,15 @@ def compare(
             shutil.rmtree(old, ignore_errors=True)
     store = extract(images, backbone, made, out / "features", progress=partial(progress, "features"))
     about = {"dataset": dataset.title, "split": split, "versions": versions()}
+    bias = partial(estimate_position_bias, store.values())
     results = {}
     for name in chosen:
-        method = _prepare(name, store, mappers, alpha, matching or MatchSettings())
+        method = prepare(name, mappers, matching or MatchSettings(), alpha, bias)
+        features = _features(method, store)
         report = evaluate(
             pairs,
-            method.features,
-            sphere=method.sphere(images),
+            features,
+            sphere=_sphere(method, features, images),
             alpha=method.alpha if method.mappers else None,
             settings=method.matching,
             pose_align=method.pose_align,
@@ -176,7 +139,7 @@ def compare(
         )
         report.save(out / name)
         (similarity,) = similarity_names((method.alpha,))
-        cost = _read_cost(out / name, overwrite) or _measure(method, backbone, resolution, pairs, mirrored)
+        cost = _read_cost(out / name, overwrite) or _measure(method, features, backbone, resolution, pairs, mirrored)
         write_atomic(out / name / COST, (json.dumps(asdict(cost), indent=2) + "\n").encode())
         results[name] = MethodResult(report, similarity, cost)
     comparison = Comparison(results)
@@ -187,66 +150,24 @@ def compare(
     return comparison
 
 
-def _load_mappers(
-    sphere: SphereMapper | None, asic: str | Path | None, deil: str | Path | None, device: str
-) -> dict[str, dict[str, SphereMapper]]:
-    """Method -> its mappers, of a category or under "" of all."""
-    mappers: dict[str, dict[str, SphereMapper]] = {}
-    if sphere is not None:
-        mappers["sphere"] = mappers["fused"] = {"": sphere}
-    if asic is not None:
-        folders = sorted(folder for folder in Path(asic).glob("*") if _checkpoint(folder))
-        if not folders:
-            raise SpherecorrError(
-                f"'{asic}' holds no folder of a category with a checkpoint; train with --preset asic."
-            )
-        mappers["asic"] = {folder.name: load_sphere(_checkpoint(folder) or folder, device=device) for folder in folders}
-    if deil is not None:
-        mappers["deil"] = {"": load_sphere(_checkpoint(Path(deil)) or deil, device=device)}
-    return mappers
+def _features(method: Method, store: FeatureStore) -> Mapping[str, FeatureMap]:
+    """What the method matches by."""
+    return store if method.bias is None else DebiasedFeatures(store, method.bias)
 
 
-def _checkpoint(folder: Path) -> Path | None:
-    """The checkpoint that a folder is, or the best of the run that it is."""
-    places = (folder, folder / "best", folder / "last")
-    return next((place for place in places if (place / WEIGHTS).is_file()), None)
+def _sphere(method: Method, features: Mapping[str, FeatureMap], images: Sequence[ImageRecord]) -> AnySphere:
+    """What `evaluate` takes: one mapper, or the maps of several."""
+    if not method.mappers or "" in method.mappers:
+        return method.mappers.get("")
+    return _sphere_maps(method, features, images)
 
 
-def _choose(methods: Sequence[str] | None, mappers: Mapping[str, Any]) -> list[str]:
-    """The methods asked for, or all that can be had, in the order of `METHODS`."""
-    lacking = {"sphere", "fused", "asic", "deil"} - mappers.keys()
-    if methods is None:
-        return [name for name in METHODS if name not in lacking]
-    for name in methods:
-        if name not in METHODS:
-            raise SpherecorrError(f"There is no method '{name}'; there are {', '.join(METHODS)}.")
-        if name in lacking:
-            option = "--sphere" if name in ("sphere", "fused") else f"--{name}"
-            raise SpherecorrError(f"The method {name} needs a mapper; name its folder with {option}.")
-    return [name for name in METHODS if name in methods]
-
-
-def _prepare(
-    name: str,
-    store: FeatureStore,
-    mappers: Mapping[str, Mapping[str, SphereMapper]],
-    alpha: float | None,
-    matching: MatchSettings,
-) -> _Method:
-    """What a method matches with."""
-    matching = replace(matching, alpha=None)
-    if name == "debiased":
-        bias = estimate_position_bias(store.values())
-        return _Method(DebiasedFeatures(store, bias), matching, bias=bias)
-    if name == "pose-aligned":
-        window = WINDOW if matching.soft_window is None else matching.soft_window
-        return _Method(store, replace(matching, soft_window=window), pose_align="nearest")
-    if name == "raw":
-        return _Method(store, matching)
-    share = 1.0
-    if name == "fused":
-        share = mappers[name][""].settings.alpha if alpha is None else alpha
-    return _Method(store, matching, mappers[name], share)
+def _sphere_maps(
+    method: Method, features: Mapping[str, FeatureMap], images: Sequence[ImageRecord]
+) -> dict[str, SphereMap] | None:
+    """The surface maps of some images, each by its category's mapper; None where the method has no mapper."""
+    mappers = {image.id: mapper for image in images if (mapper := method.mapper_of(image.category)) is not None}
+    return {name: sphere_maps(mapper, features)[name] for name, mapper in mappers.items()} or None
 
 
 def _read_cost(folder: Path, overwrite: bool) -> Cost | None:
@@ -256,7 +177,8 @@ def _read_cost(folder: Path, overwrite: bool) -> Cost | None:
 
 
 def _measure(
-    method: _Method,
+    method: Method,
+    features: Mapping[str, FeatureMap],
     backbone: Backbone,
     resolution: int,
     pairs: Sequence[PairRecord],
@@ -265,23 +187,19 @@ def _measure(
     """Take the time of some pairs, evenly spread, and of their sources."""
     sample = spread(pairs, COST_PAIRS)
     images = list({image.id: image for pair in sample for image in (pair.source, pair.target)}.values())
-    spheres = {image.id: method.sphere_map(image) for image in images} if method.mappers else None
-    mirrors = find_mirrors(method.pose_align, None, images, method.features, None)
+    spheres = _sphere_maps(method, features, images)
+    mirrors = find_mirrors(method.pose_align, None, images, features, None)
 
     def per_image(image: ImageRecord) -> None:
         picture = image.load_picture()
-        found = backbone(picture, resolution=resolution, framing="pad")
-        if method.bias:
-            method.bias.remove(found)
-        if mapper := method.mapper_of(image):
+        found = method.features(backbone(picture, resolution=resolution, framing="pad"))
+        if mapper := method.mapper_of(image.category):
             mapper.sphere_map(found)
         if method.pose_align:
             backbone(ImageOps.mirror(picture), resolution=resolution, framing="pad")
 
     def per_pair(pair: PairRecord) -> None:
         more: dict[str, Any] = {"settings": method.matching, "mirrors": mirrors, "symmetry": symmetry}
-        score_pairs(
-            [pair], method.features, spheres, [method.alpha], thresholds=(0.1,), protocols=("corrected",), **more
-        )
+        score_pairs([pair], features, spheres, [method.alpha], thresholds=(0.1,), protocols=("corrected",), **more)
 
     return measure_cost(images[:COST_PAIRS], sample, per_image, per_pair, backbone.device)

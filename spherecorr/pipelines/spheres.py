@@ -1,4 +1,7 @@
-"""A published sphere mapper becomes a checkpoint of this machine: fetched, checked, imported."""
+"""A published sphere mapper becomes a checkpoint of this machine: fetched, checked, imported.
+
+What needs torch is imported once the file has come: a download begins, or says that there is no network, at once.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from spherecorr.data.download import DownloadError, Report, fetch
-from spherecorr.sphere.checkpoint import CheckpointError, import_authors, save_sphere
-from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.public import PublicSphere, public_folder
+from spherecorr.transfer import DownloadError, Report, answers, fetch
+
+if TYPE_CHECKING:
+    from spherecorr.sphere.mapper import SphereMapper
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -37,7 +42,11 @@ def download_sphere(
     """
     url = sphere_address(sphere, mirror)
     kept = public_folder(f"{sphere.name}.download")
+    if not answers(url):
+        raise DownloadError(f"{url} does not answer. Connect to the network and retry.")
     file = fetch(url, kept / url.rpartition("/")[2], sphere.megabytes, report)
+    from spherecorr.sphere.checkpoint import CheckpointError
+
     try:
         folder = import_sphere(sphere, file, url)
     except CheckpointError:
@@ -74,6 +83,8 @@ def import_sphere(sphere: PublicSphere, file: Path, url: str | None = None) -> P
     Raises:
         CheckpointError: a pointer instead of the file, another digest than the published one, or no such state dict.
     """
+    from spherecorr.sphere.checkpoint import save_sphere
+
     mapper = _read(sphere, file)
     mapper.settings = replace(
         mapper.settings, source=sphere.source, resolution=sphere.resolution, categories=sphere.categories
@@ -86,6 +97,8 @@ def import_sphere(sphere: PublicSphere, file: Path, url: str | None = None) -> P
 
 def _read(sphere: PublicSphere, file: Path) -> SphereMapper:
     """The mapper in a state dict that is checked to be the published one's."""
+    from spherecorr.sphere.checkpoint import CheckpointError, import_authors
+
     if not file.is_file():
         raise CheckpointError(f"There is no file '{file}'.")
     with open(file, "rb") as content:

@@ -7,18 +7,21 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from spherecorr.backbones import BACKBONES, weights_available
 from spherecorr.ui.api import add_endpoints
 from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
-from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.guard import GuardedBlocks, Refusals
-from spherecorr.ui.handlers import OWN_IMAGES, Handlers
+from spherecorr.ui.handlers import Handlers
+from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
+from spherecorr.ui.panels.ground_truth import ground_truth_panel
 from spherecorr.ui.panels.matches import matches_panel
+from spherecorr.ui.panels.methods import methods_panel
 from spherecorr.ui.panels.pictures import picture_panels
-from spherecorr.ui.session import NO_SPHERE, Session
+from spherecorr.ui.panels.weights import weights_panel
+from spherecorr.ui.session import Session
 
 HERE = Path(__file__).parent
 HEADER = """<header class="sc-header"><h1>spherecorr</h1>
@@ -46,8 +49,8 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
         gr.HTML(HEADER)
         with gr.Row(elem_classes="sc-bar"):
             example = gr.Dropdown(_example_choices(handlers), label="Example", elem_id="example")
-            backbone = gr.Dropdown(_backbone_choices(settings), label="Backbone", elem_id="backbone")
-            sphere = gr.Dropdown(_sphere_choices(settings), label="Sphere", elem_id="sphere")
+            backbone = gr.Dropdown(backbone_choices(settings), label="Backbone", elem_id="backbone")
+            sphere = gr.Dropdown(sphere_choices(settings), label="Sphere", elem_id="sphere")
             preset = gr.Dropdown(PRESETS, label="Resolution", elem_id="resolution")
         shown, view = explorer()
         page = Page(engine, session, (backbone, sphere, preset), view, revision, needs)
@@ -57,11 +60,9 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
             with gr.Column(scale=7, min_width=320), gr.Tabs(elem_classes="sc-tabs"):
                 matches_panel()
                 picture_panels(page)
-                truth = GroundTruth(engine, handlers.examples)
-                with gr.Tab("KAP"):
-                    explained = gr.HTML()
-                    kap = gr.Plot(show_label=False, elem_id="kap")
-                page.draw("KAP", truth.explain, [kap, explained])
+                ground_truth_panel(page, example)
+                methods_panel(page)
+                weights_panel(page)
         page.wire()
 
         menus = [example, backbone, sphere, preset]
@@ -128,16 +129,3 @@ def launch(
 
 def _example_choices(handlers: Handlers) -> list[tuple[str, str]]:
     return [(entry.title, key) for key, entry in handlers.examples.items()] + [("Your own images", OWN_IMAGES)]
-
-
-def _backbone_choices(settings: AppSettings) -> list[tuple[str, str]]:
-    """Titles with a word on those whose weights are not here."""
-    choices = []
-    for name in settings.backbones:
-        title = BACKBONES[name].title if name in BACKBONES else Path(name).name
-        choices.append((title if weights_available(name) else f"{title} · not downloaded", name))
-    return choices
-
-
-def _sphere_choices(settings: AppSettings) -> list[tuple[str, str]]:
-    return [(Path(name).name, name) for name in settings.spheres] + [("No sphere", NO_SPHERE)]

@@ -13,8 +13,6 @@ import gradio as gr
 import numpy as np
 
 from spherecorr.backbones import BACKBONES
-from spherecorr.matching.co_pca import join_pair
-from spherecorr.matching.settings import MatchSettings
 from spherecorr.ui.address import Places
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.engine import Engine
@@ -124,8 +122,7 @@ class Drawing:
         """The binary files from which the script matches the pictures, by role."""
 
         def write() -> dict[str, dict[str, str]]:
-            source, target = (self.engine.image(picture, controls) for picture in pair)
-            images = join_pair(source, target, MatchSettings().co_pca)
+            images = self.engine.joined(*pair, controls)
             subjects = [self.engine.subject(picture, controls).cells for picture in pair]
             return {
                 role: {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,11 @@ from spherecorr.backbones.registry import BACKBONES, parts_of, resolutions
 from spherecorr.backbones.weights import download_notice, fetch
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap, SphereMap
-from spherecorr.geometry import average_over_cells
+from spherecorr.geometry import FramingName, average_over_cells
 from spherecorr.identity import FeatureSource, digest, file_digest
 from spherecorr.images import ImageError, alpha_mask, load_image
 from spherecorr.matching.candidates import Foreground, find_foreground, not_told
+from spherecorr.matching.co_pca import has_levels, join_levels
 from spherecorr.matching.match import MatchResult, match_images
 from spherecorr.matching.settings import Candidates, MatchSettings
 from spherecorr.matching.similarity import ImageFeatures
@@ -25,7 +26,7 @@ from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.domain import domain_of, unlike_training
 from spherecorr.sphere.mapper import SphereMapper, SphereMismatchError
-from spherecorr.sphere.public import downloaded_spheres
+from spherecorr.sphere.public import PUBLIC_SPHERES
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 from spherecorr.ui.space import device_without_gpu, on_gpu
@@ -34,6 +35,7 @@ SPHERES_KEPT = 3
 MODEL_BYTES_KEPT = 2_000_000_000
 IMAGES_KEPT = 64
 FEATURE_BYTES_KEPT = 600_000_000
+JOINED_BYTES_KEPT = 200_000_000
 HOW_TO_GET_A_SPHERE = (
     "Choose a sphere that fits, fetch a published one with `spherecorr download sphere`, or train one with "
     "`spherecorr train`."
@@ -46,16 +48,24 @@ class AppSettings:
 
     Attributes:
         backbones: names for the menu; the first is chosen at the start.
-        spheres: sphere checkpoints for the menu: names, folders or Hub ids; the first is chosen at the start. By
-            default mini and those of `sphere.public` that were downloaded.
+        spheres: sphere checkpoints to offer: names, folders or Hub ids; the first is chosen at the start. By default
+            mini and those of `sphere.public`, of which the menu shows what is on this machine.
         examples: folder of the example pairs.
         device: for the backbones, "auto" takes a GPU if there is one.
+        asic: flat atlases for the panel Methods, a folder for each category, see `pipelines.compare`.
+        deil: a sphere learned from single images, for that panel; a checkpoint or a run.
+        data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
+        downloads: whether visitors may download what is missing.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
-    spheres: tuple[str, ...] = field(default_factory=lambda: ("mini", *downloaded_spheres()))
+    spheres: tuple[str, ...] = ("mini", *PUBLIC_SPHERES)
     examples: Path = field(default_factory=lambda: shipped_folder("examples"))
     device: str = "auto"
+    asic: Path | None = None
+    deil: Path | None = None
+    data: tuple[tuple[str, Path], ...] = ()
+    downloads: bool = True
 
 
 class Engine:
@@ -70,7 +80,8 @@ class Engine:
         self._backbones = Cache(MODEL_BYTES_KEPT, lambda backbone: _model_bytes(backbone.name))
         self._spheres = Cache(SPHERES_KEPT)
         self._images = Cache(IMAGES_KEPT)
-        self._features = Cache(FEATURE_BYTES_KEPT, lambda feature_map: feature_map.features.nbytes)
+        self._features = Cache(FEATURE_BYTES_KEPT, _feature_bytes)
+        self._joined = Cache(JOINED_BYTES_KEPT, lambda pair: sum(map(_feature_bytes, pair)))
         self._views = Cache(IMAGES_KEPT)
         self._extract = on_gpu(self._extract_features)
 
@@ -99,8 +110,9 @@ class Engine:
         name, wanted = controls.backbone, self._wanted_tokens(controls)
         # A click in the page must not start a download.
         if not name.startswith("local-dir:") and not weights_available(name):
+            panel = "in the panel Weights, or " if self.settings.downloads else ""
             raise BackboneError(
-                f"The weights of '{name}' are not here. Fetch them with `spherecorr download {name}`. "
+                f"The weights of '{name}' are not here. Fetch them {panel}with `spherecorr download {name}`. "
                 f"{download_notice(name)}"
             )
         key = (name, wanted, _weights_digest(name))
@@ -146,6 +158,11 @@ class Engine:
             return self._extract(picture, controls)
 
         return self._features.get(self._features_key(picture, controls), extract)
+
+    def padded(self, picture: Picture, controls: Controls) -> FeatureMap:
+        """Features of an image padded to a square, as evaluations frame all images; computed and kept likewise."""
+        key = ("padded", *self._features_key(picture, controls))
+        return self._features.get(key, lambda: self._extract(picture, controls, "pad"))
 
     def sphere_map(self, picture: Picture, controls: Controls) -> SphereMap | None:
         """The image's sphere map, or None where the backbone has no fitting sphere."""
@@ -223,12 +240,22 @@ class Engine:
             self.features(picture, controls), self.sphere_map(picture, controls), self.foreground(picture, controls)
         )
 
+    def joined(self, source: Picture, target: Picture, controls: Controls) -> tuple[ImageFeatures, ImageFeatures]:
+        """Both images as matching sees them; the levels of a diffusion model are joined once for each pair."""
+        images = self.image(source, controls), self.image(target, controls)
+        if not has_levels(images[0].features):
+            return images
+        components = self.match_settings(controls).co_pca
+        key = (self._features_key(source, controls), self._features_key(target, controls), components)
+        pair = self._joined.get(key, lambda: join_levels(images[0].features, images[1].features, components))
+        return replace(images[0], features=pair[0]), replace(images[1], features=pair[1])
+
     def match(
         self, source: Picture, target: Picture, points: list[Point] | tuple[Point, ...], controls: Controls
     ) -> MatchResult:
         """Match points of the source, in its original pixels; the errors of `matching.match`."""
         mapper, _ = self.sphere(controls)
-        images = self.image(source, controls), self.image(target, controls)
+        images = self.joined(source, target, controls)
         return match_images(*images, points, self.match_settings(controls), mapper.settings if mapper else None)
 
     def match_settings(self, controls: Controls) -> MatchSettings:
@@ -267,11 +294,11 @@ class Engine:
     def _views_key(self, picture: Picture, controls: Controls) -> tuple:
         return (*self._features_key(picture, controls), controls.sphere, _sphere_digest(controls.sphere))
 
-    def _extract_features(self, picture: Picture, controls: Controls) -> FeatureMap:
+    def _extract_features(self, picture: Picture, controls: Controls, framing: FramingName = "fit") -> FeatureMap:
         backbone = self.backbone(controls)
         spec = find(controls.backbone)
         presets = spec.resolutions if spec else resolutions(backbone.source.patch)
-        return backbone(_load(picture), resolution=presets[controls.preset])
+        return backbone(_load(picture), resolution=presets[controls.preset], framing=framing)
 
 
 def best_matches(result: MatchResult) -> np.ndarray:
@@ -283,6 +310,11 @@ def _model_bytes(name: str) -> float:
     """About how much memory a backbone takes in single precision; of one that nobody knows, a ViT-B's."""
     spec = find(name)
     return 4e6 * (spec.parameters if spec else 90)
+
+
+def _feature_bytes(feature_map: FeatureMap) -> int:
+    """How much memory a feature map takes with all its parts."""
+    return feature_map.features.nbytes + sum(part.features.nbytes for part in feature_map.parts)
 
 
 def _weights_digest(name: str) -> str | None:

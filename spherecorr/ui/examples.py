@@ -6,7 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from spherecorr.data.pair_list import PairList, Reader
+from spherecorr.data.records import ImageRecord, PairRecord
+from spherecorr.images import picture_size
 from spherecorr.ui.session import Point
+
+OWN_IMAGES = "own"
+"""In the menu of examples: none of them."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,7 @@ class Example:
     Attributes:
         id: its name in `examples.json`.
         title: for the menu.
+        category: of both objects; the id where it is not known.
         source: path of the picture with the points.
         target: path of the other picture.
         points: of the source, set when the example opens.
@@ -26,12 +33,33 @@ class Example:
 
     id: str
     title: str
+    category: str
     source: Path
     target: Path
     points: tuple[Point, ...]
     source_keypoints: dict[str, Point | None]
     target_keypoints: dict[str, Point | None]
     target_box: tuple[float, float, float, float] | None
+
+    def record(self) -> PairRecord:
+        """The pair as a dataset would give it."""
+        sides = (
+            ("source", self.source, None, self.source_keypoints),
+            ("target", self.target, self.target_box, self.target_keypoints),
+        )
+        source, target = (
+            ImageRecord(f"{self.category}/{role}", path, picture_size(path), self.category, box, {**keypoints})
+            for role, path, box, keypoints in sides
+        )
+        return PairRecord(self.id, source, target)
+
+
+def example_pairs(examples: dict[str, Example]) -> PairList:
+    """The examples as a list, each under its title."""
+    by_title: dict[str, list[Reader]] = {}
+    for example in examples.values():
+        by_title.setdefault(example.title, []).append(example.record)
+    return PairList("Examples", lambda: by_title)
 
 
 def read_examples(folder: Path) -> dict[str, Example]:
@@ -48,6 +76,7 @@ def read_examples(folder: Path) -> dict[str, Example]:
         examples[entry["id"]] = Example(
             entry["id"],
             entry["title"],
+            entry.get("category", entry["id"]),
             folder / entry["source"],
             folder / entry["target"],
             tuple(source[name] for name in entry["show"]),

@@ -1,74 +1,181 @@
-"""KAP explained: an example's annotated keypoints, and what each adds to the KAP of its pair."""
+"""Pairs with annotated keypoints: which there are, which one a visit shows, and how its matches score."""
 
 from __future__ import annotations
 
-from plotly.graph_objects import Figure
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from spherecorr.data.records import ImageRecord, PairRecord
+import numpy as np
+
+from spherecorr.data.pair_list import AnnotatedPair, PairList, open_pairs
+from spherecorr.data.records import ImageRecord
+from spherecorr.errors import SpherecorrError
+from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.one_pair import KeypointScore, keypoint_scores
+from spherecorr.evaluation.report import Report
 from spherecorr.evaluation.scoring import score_pairs
+from spherecorr.evaluation.summary import summarise
+from spherecorr.shipped import shipped_folder
+from spherecorr.ui.cache import Cache
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.examples import Example
-from spherecorr.ui.failures import sentence
-from spherecorr.ui.session import Controls, Session, Visit
-from spherecorr.views.curves import keypoint_figure, keypoint_scores
+from spherecorr.ui.examples import OWN_IMAGES, example_pairs, read_examples
+from spherecorr.ui.session import MAX_POINTS, Controls, Picture, Point, Session, Visit
 
 THRESHOLD, PROTOCOL = 0.1, "corrected"
-NO_KEYPOINTS = "KAP needs annotated keypoints. Choose an example pair, neither mirrored nor swapped."
-EXPLAINED = (
-    "KAP asks whether the fused similarity itself knows what is right: every green dot (the highest similarity near a "
-    "keypoint) should lie to the right of every red mark (the highest anywhere else)."
-)
+OPENED_KEPT = 4096  # annotations of pairs that visitors opened, a few kB each
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A pair by one similarity.
+
+    Attributes:
+        pck: share of right matches among the keypoints that both images show; NaN if there are none.
+        kap: of the pair; NaN if there are none.
+        rows: the keypoints that the source shows, in the same order for every similarity.
+    """
+
+    pck: float
+    kap: float
+    rows: Sequence[KeypointScore]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One annotated pair, scored.
+
+    Attributes:
+        table: of all similarities.
+        report: the same summarised, as `spherecorr eval` does.
+        found: similarity -> what to tell of it; "raw" alone, or "raw", "sphere" and "fused".
+    """
+
+    table: KeypointTable
+    report: Report
+    found: dict[str, Explained]
+
+    @property
+    def rows(self) -> Sequence[KeypointScore]:
+        """The keypoints by the last similarity: fused, or raw where there is no sphere."""
+        return list(self.found.values())[-1].rows
+
+    @property
+    def order(self) -> list[int]:
+        """The rows as they are shown and numbered: first the keypoints that the target shows."""
+        return sorted(range(len(self.rows)), key=lambda i: not self.rows[i].present)
 
 
 class GroundTruth:
-    """Explains the KAP of example pairs.
+    """The annotated pairs of an app: its examples, the renders that ship, and the datasets given at the start.
 
     Args:
         engine: of the app.
-        examples: by id.
     """
 
-    def __init__(self, engine: Engine, examples: dict[str, Example]):
-        self.engine, self.examples = engine, examples
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._examples = read_examples(engine.settings.examples)
+        renders = shipped_folder("examples") / "renders"
+        self._shipped = [example_pairs(self._examples)] if self._examples else []
+        self._shipped += [open_pairs("renders", renders, "Rendered pairs")] if renders.is_dir() else []
+        lists = [*self._shipped, *(open_pairs(name, root) for name, root in engine.settings.data)]
+        self.lists = {str(i): pairs for i, pairs in enumerate(lists)}
+        self._opened = Cache(OPENED_KEPT)
 
-    def explain(self, session: Session, controls: Controls) -> tuple[Figure | None, str]:
-        """The plot of the pair that the page shows, None where there is none; and a sentence."""
-        visit = session.visit
-        try:
-            example = self._example(visit)
-            if example is None or visit.pair is None:
-                return None, NO_KEYPOINTS
-            if not self.engine.is_ready(visit, controls):
-                return None, "The keypoints are explained when the features are computed."
-            return self._figure(example, visit, controls), EXPLAINED
-        except Exception as error:
-            return None, sentence(error)
+    def pairs(self, chosen: str) -> PairList:
+        """One of the lists by its key.
 
-    def _example(self, visit: Visit) -> Example | None:
-        """The example that a visit shows as it is."""
+        Raises:
+            SpherecorrError: there is none.
+        """
+        if chosen not in self.lists:
+            raise SpherecorrError("Choose one of the lists of pairs in the menu.")
+        return self.lists[chosen]
+
+    def open(self, session: Session, controls: Controls, chosen: str, category: str, number: float) -> tuple[str, str]:
+        """Open a pair with the keypoints that its source shows, first those that the target shows too."""
+        pair = self.pairs(chosen).pair(category, int(number))
+        source, target = pair.record.source, pair.record.target
+        pictures = self.engine.open(source.path), self.engine.open(target.path)
+        self._opened.drop(_paths(pictures))  # two pairs of a dataset may have the same pictures and other keypoints
+        self._opened.get(_paths(pictures), lambda: pair)
+        shown = [name for name, point in source.keypoints.items() if point]
+        shown.sort(key=lambda name: target.keypoints.get(name) is None)
+        session.visit = Visit(*pictures, tuple(inside(source, name) for name in shown[:MAX_POINTS]))
+        both = sum(target.keypoints.get(name) is not None for name in shown)
+        more = f"; the first {MAX_POINTS} are placed as points" if len(shown) > MAX_POINTS else ""
+        text = f"{category}, pair {int(number)}: {len(shown)} keypoints, {both} of them in the target too{more}."
+        return text, "info"
+
+    def example(self, session: Session) -> str:
+        """What the page's menu of examples says of the pictures that are open."""
+        paths = session.visit.pair and _paths(session.visit.pair)
+        same = (one.id for one in self._examples.values() if (str(one.source), str(one.target)) == paths)
+        return next(same, OWN_IMAGES)
+
+    def shown(self, visit: Visit) -> AnnotatedPair | None:
+        """What is known of the pictures that a visit shows; None where nothing is, or one of them is mirrored."""
         if visit.pair is None or any(picture.mirrored for picture in visit.pair):
             return None
-        paths = [picture.path for picture in visit.pair]
-        return next((e for e in self.examples.values() if [str(e.source), str(e.target)] == paths), None)
+        source, target = _paths(visit.pair)
+        if (pair := self._known((source, target))) is not None:
+            return pair
+        pair = self._known((target, source))
+        return pair and pair.swapped()
 
-    def _figure(self, example: Example, visit: Visit, controls: Controls) -> Figure:
-        pictures = dict(zip(("source", "target"), visit.pair or (), strict=True))
-        features = {role: self.engine.features(picture, controls) for role, picture in pictures.items()}
-        found = {role: self.engine.sphere_map(picture, controls) for role, picture in pictures.items()}
-        spheres = {role: sphere for role, sphere in found.items() if sphere is not None}
-        alpha = controls.alpha if len(spheres) == len(pictures) else 0.0
-        size = features["source"].framing.image_size
-        source = ImageRecord("source", example.source, size, example.id, None, example.source_keypoints)
-        size, box = features["target"].framing.image_size, example.target_box
-        target = ImageRecord("target", example.target, size, example.id, box, example.target_keypoints)
+    def score(self, pair: AnnotatedPair, pictures: tuple[Picture, Picture], controls: Controls) -> Scores:
+        """Score a pair as `spherecorr eval` does, with the page's features, alpha and foreground.
+
+        Raises:
+            SpherecorrError: such as that the source shows no keypoint, or a picture has another size than annotated.
+        """
+        engine, record = self.engine, pair.record
+        by_id = dict(zip((record.source.id, record.target.id), pictures, strict=True))
+        maps = {name: engine.sphere_map(picture, controls) for name, picture in by_id.items()}
+        spheres = {name: sphere for name, sphere in maps.items() if sphere is not None}
+        alphas = {"raw": 0.0, "sphere": 1.0, "fused": controls.alpha} if len(spheres) == len(maps) else {"raw": 0.0}
         table = score_pairs(
-            [PairRecord(example.id, source, target)],
-            features,
+            [record],
+            {name: engine.features(picture, controls) for name, picture in by_id.items()},
             spheres or None,
-            [alpha],
-            settings=self.engine.match_settings(controls),
-            objects={role: self.engine.subject(picture, controls).cells for role, picture in pictures.items()},
+            tuple(dict.fromkeys(alphas.values())),
+            settings=engine.match_settings(controls),
+            objects={name: engine.subject(picture, controls).cells for name, picture in by_id.items()},
             thresholds=(THRESHOLD,),
             protocols=(PROTOCOL,),
+            symmetry=pair.symmetry,
         )
-        return keypoint_figure(*keypoint_scores(table))
+        report = summarise(table, resamples=0)
+        found = {}
+        for similarity, alpha in alphas.items():
+            i = table.alphas.index(alpha)  # alpha 0 is raw and 1 the sphere: then two names share a column
+            pck, kap = (report.value(metric, report.similarities[i]) for metric in ("PCK", "KAP"))
+            found[similarity] = Explained(pck, kap, keypoint_scores(table, i)[1])
+        return Scores(table, report, found)
+
+    @cached_property
+    def _always_known(self) -> dict[tuple[str, str], AnnotatedPair]:
+        """What ships, which the page's menu of examples or its address may have opened."""
+        found = {}
+        for pairs in self._shipped:
+            for pair in pairs.all():
+                found[str(pair.record.source.path), str(pair.record.target.path)] = pair
+        return found
+
+    def _known(self, paths: tuple[str, str]) -> AnnotatedPair | None:
+        shipped = self._always_known
+        try:
+            return self._opened.get(paths, lambda: shipped[paths])
+        except KeyError:
+            return None
+
+
+def inside(image: ImageRecord, name: str) -> Point:
+    """A keypoint that the image shows, on the image: annotations may lie a pixel beyond its edge."""
+    x, y = np.clip(image.keypoints[name] or (0.0, 0.0), 0, image.size).tolist()
+    return x, y
+
+
+def _paths(pictures: tuple[Picture, Picture]) -> tuple[str, str]:
+    return pictures[0].path, pictures[1].path

@@ -14,13 +14,13 @@ import gradio as gr
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.address import Places
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.examples import read_examples
+from spherecorr.ui.examples import OWN_IMAGES, read_examples
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.image_files import uploaded
+from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import Note, perform
 from spherecorr.ui.session import MAX_STROKE_POINTS, Controls, Picture, Session, Visit, checked_points
 
-OWN_IMAGES = "own"
 ROLES = ("source", "target")
 
 
@@ -43,8 +43,12 @@ class Handlers:
         """Open what the address names, else the first example; answers the menus and the session's new revision."""
         asked = dict(request.query_params) if request else {}
         settings = self.engine.settings
-        offered = {"backbone": settings.backbones, "sphere": (*settings.spheres, "none")}
-        menus = [asked[name] if asked.get(name) in offered[name] else gr.skip() for name in offered]
+        # What is on this machine may have changed since the page was built.
+        offered = {"backbone": backbone_choices(settings), "sphere": sphere_choices(settings)}
+        menus: list[Any] = []
+        for name, choices in offered.items():
+            value = {"value": asked[name]} if asked.get(name) in dict(choices).values() else {}
+            menus.append(gr.Dropdown(choices=choices, **value))
         resolution = asked.get("resolution")
         menus.append(resolution if resolution in ("fast", "balanced", "fine") else gr.skip())
         example = asked.get("example")

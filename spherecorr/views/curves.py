@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.io import to_html
 
-from spherecorr.evaluation.averages import weighted_average_precision
-from spherecorr.evaluation.keypoint_table import KeypointTable
+from spherecorr.evaluation.one_pair import KeypointScore
 from spherecorr.evaluation.report import Report
-from spherecorr.evaluation.summary import kap_entries
 
-COLOURS = {"raw": "#ff6e3a", "sphere": "#008df9", "fused": "#8400cd"}
+COLOURS = {"raw": "#ff6e3a", "sphere": "#008df9", "fused": "#a33ee0"}
 MORE_COLOURS = ("#009f81", "#9f0162", "#ffc33b", "#a86a1f", "#00c2f9")  # of further alphas
 RIGHT, WRONG = "#009f81", "#e20134"
-
-
-@dataclass(frozen=True)
-class KeypointScore:
-    """What one keypoint of a pair adds to KAP.
-
-    Attributes:
-        name: of the keypoint.
-        present: the target shows it.
-        positive: highest similarity near the keypoint; None where the target lacks it.
-        negative: highest similarity anywhere else; None where there is nothing else.
-        kap_without: the pair's KAP if this keypoint were left out; NaN where nothing positive would be left.
-    """
-
-    name: str
-    present: bool
-    positive: float | None
-    negative: float | None
-    kap_without: float
 
 
 def precision_recall_figure(report: Report, over: str = "all") -> Figure:
@@ -45,6 +23,24 @@ def precision_recall_figure(report: Report, over: str = "all") -> Figure:
     protocol, threshold = report.settings["protocols"][0], report.settings["thresholds"][0]
     title = f"KAP@{threshold:g} ({protocol}), {_named(over)}"
     return figure.update_layout(title=title, xaxis={"title": "recall", **share}, yaxis={"title": "precision", **share})
+
+
+def pair_figure(report: Report) -> Figure:
+    """Precision against recall of one pair as steps: the area below a line is the pair's KAP by that similarity."""
+    figure, colours = _empty(), _colours(report.similarities)
+    for curve in report.curves:
+        if (curve.kind, curve.over) == ("precision-recall", "all"):
+            name = f"{curve.similarity}, KAP {100 * report.value('KAP', curve.similarity):.1f}"
+            line = {"color": colours[curve.similarity], "width": 2, "shape": "vh"}
+            x, y = [0, *curve.x], [curve.y[0], *curve.y]
+            figure.add_trace(Scatter(x=x, y=y, mode="lines+markers", name=name, line=line, marker={"size": 5}))
+    share = {"range": [-0.02, 1.02], "tickvals": [0, 0.5, 1]}
+    return figure.update_layout(
+        title="Precision and recall of this pair",
+        xaxis={"title": "recall: share of the true places found", **share},
+        yaxis={"title": "precision", **share},
+        height=380,
+    )
 
 
 def pck_figure(report: Report, over: str = "all") -> Figure:
@@ -72,34 +68,6 @@ def category_figure(report: Report, metric: str = "PCK") -> Figure:
         )  # fmt: skip
     axis = {"tickformat": ".0%", "title": metric}
     return figure.update_layout(title=f"{metric}@{threshold:g} by category", barmode="group", yaxis=axis)
-
-
-def keypoint_scores(
-    table: KeypointTable, alpha: int = 0, protocol: int = 0, threshold: int = 0
-) -> tuple[float, list[KeypointScore]]:
-    """Explain the KAP of one pair.
-
-    Args:
-        table: of one pair (see `KeypointTable.select`).
-        alpha: index of the similarity.
-        protocol: index.
-        threshold: index.
-
-    Returns:
-        The pair's KAP, NaN where the target shows none of the keypoints; and what each keypoint adds.
-    """
-    positive, negative = (
-        [None if np.isnan(value) else float(value) for value in scores[alpha, protocol, threshold]]
-        for scores in (table.kap_positive, table.kap_negative)
-    )
-    scores, labels, _ = kap_entries(table, alpha, protocol, threshold)
-    # Entries come in the order of the rows: first those with a positive, then those with a negative.
-    owner = np.array([i for side in (positive, negative) for i, score in enumerate(side) if score is not None])
-    rows = [
-        KeypointScore(str(name), bool(present), positive[i], negative[i], _kap(scores[owner != i], labels[owner != i]))
-        for i, (name, present) in enumerate(zip(table.keypoint, table.present, strict=True))
-    ]
-    return _kap(scores, labels), rows
 
 
 def keypoint_figure(kap: float, rows: list[KeypointScore]) -> Figure:
@@ -133,7 +101,7 @@ def keypoint_figure(kap: float, rows: list[KeypointScore]) -> Figure:
         title="KAP of this pair: " + ("undefined" if np.isnan(kap) else f"{100 * kap:.1f}"),
         xaxis={"title": "highest similarity"},
         yaxis={"categoryorder": "array", "categoryarray": names, "automargin": True},
-        height=180 + 26 * len(rows),
+        height=180 + 24 * len(rows),
     )
     return figure
 
@@ -168,8 +136,3 @@ def _colours(similarities: tuple[str, ...]) -> dict[str, str]:
 
 def _named(over: str) -> str:
     return "all pairs" if over == "all" else over
-
-
-def _kap(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Average precision of some entries that count once each; NaN without a positive."""
-    return float(weighted_average_precision(scores, labels, np.zeros(len(scores), int), np.ones((1, 1)))[0])

@@ -31,16 +31,17 @@ def text_colour(colour: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "white"
 
 
-def draw_pins(image: Image.Image, points: np.ndarray, active: int | None = None) -> Image.Image:
+def draw_pins(image: Image.Image, points: np.ndarray, active: int | None = None, enlarged: float = 1.0) -> Image.Image:
     """Draw numbered pins whose tips mark the points; where points are near each other, their heads spread out.
 
     Args:
         image: RGB.
         points: `[N, 2]` in the image's own pixels; rows with NaN are left out.
         active: index of the point that is drawn larger.
+        enlarged: how many times as large pins are as usual, for an image that is shown small.
     """
     image = image.copy()
-    unit = max(image.size) / 100
+    unit = enlarged * max(image.size) / 100
     drawn = [i for i in range(len(points)) if np.isfinite(points[i]).all()]
     radii = [unit * (3.3 if i == active else 2.6) for i in drawn]
     heads = _spread_heads(points[drawn], radii, image.size)

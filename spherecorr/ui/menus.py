@@ -1,0 +1,24 @@
+"""What the page's menus offer at the moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spherecorr.backbones import BACKBONES, weights_available
+from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.missing import present_spheres
+from spherecorr.ui.session import NO_SPHERE
+
+
+def backbone_choices(settings: AppSettings) -> list[tuple[str, str]]:
+    """Titles, with a word on those whose weights are not here, and names."""
+    choices = []
+    for name in settings.backbones:
+        title = BACKBONES[name].title if name in BACKBONES else Path(name).name
+        choices.append((title if weights_available(name) else f"{title} · not downloaded", name))
+    return choices
+
+
+def sphere_choices(settings: AppSettings) -> list[tuple[str, str]]:
+    """Titles and names of the spheres that are here."""
+    return [(Path(name).name, name) for name in present_spheres(settings.spheres)] + [("No sphere", NO_SPHERE)]
