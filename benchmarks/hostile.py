@@ -29,8 +29,8 @@ from page_client import Refused
 from tiny_models import block_examples, blocks, encoded_png, tiny_backbone, tiny_sphere
 from watched_app import ROOT, SETTLED, WatchedApp
 
-from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.errors import SpherecorrError
+from spherecorr.sphere.checkpoint import load_sphere
 from spherecorr.ui.failures import INTERNAL_ERROR
 
 HONEST_EVERY = 50
@@ -251,7 +251,9 @@ def check_browser(address: str, stage: Stage, faults: Faults) -> None:
             page.click("[data-export=csv]")
         with open(download.value.path(), newline="") as text:
             rows = list(csv.reader(text))
-        odd = [cell for row in rows[1:] for cell in row if not re.fullmatch(r"-?[\d.]*(e-?\d+)?|yes|no|true|false", cell)]
+        odd = [
+            cell for row in rows[1:] for cell in row if not re.fullmatch(r"-?[\d.]*(e-?\d+)?|yes|no|true|false", cell)
+        ]
         if odd or not rows[1:]:
             faults.add(f"the CSV has more than numbers: {odd or rows}")
         browser.close()

@@ -66,8 +66,8 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def bombs() -> dict[str, bytes]:
-    """Small files that claim, or unpack to, very large pictures."""
+def bombs() -> dict[str, Callable[[], bytes]]:
+    """Small files that claim, or unpack to, very large pictures; made when they are called for."""
     small = blocks((64, 48), (4, 4))
     jpeg = bytearray(encoded(small, "jpg"))
     start = jpeg.index(b"\xff\xc0") + 5
@@ -79,32 +79,40 @@ def bombs() -> dict[str, bytes]:
     tiff = encoded(small, "tif").replace(struct.pack("<HHII", 256, 4, 1, 64), struct.pack("<HHII", 256, 4, 1, 2**31))
     inner = png(40000, 40000)
     icon = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(inner), 22) + inner
-    text = b"tEXt" + b"Comment\0" + b"x" * 30_000_000
-    frames = [Image.new("L", (300, 300), i % 256) for i in range(300)]
-    many = io.BytesIO()
-    frames[0].save(many, "GIF", save_all=True, append_images=frames[1:])
+    wide = Image.new("RGB", (16383, 7000))
     return {
-        "claims.jpg": bytes(jpeg),
-        "claims.bmp": bytes(bitmap),
-        "claims.gif": bytes(gif),
-        "claims.tif": tiff,
-        "claims.png": png(2**31 - 1, 2**31 - 1),
-        "claims.ppm": b"P6 99999999 99999999 255\n" + b"x" * 100,
-        "inside.ico": icon,
-        "unpacks.png": png(20000, 20000, rows=bytes(20000 // 8 + 1) * 20000),
-        "unpacks.webp": encoded(Image.new("RGB", (16383, 7000)), "webp", lossless=True, quality=0, method=0),
-        "text.png": png(64, 64, before=chunk(text[:4], text[4:])),
-        "packed text.png": png(64, 64, before=chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000)))),
-        "profile.png": png(64, 64, before=chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(20_000_000)))),
-        "frames.gif": many.getvalue(),
-        "wide.png": png(16385, 16),
-        "tall.png": png(16, 16385),
-        "long.png": encoded(Image.new("1", (16384, 16)), "png"),
-        "thin.png": encoded(Image.new("1", (16, 16384)), "png"),
-        "narrow.png": encoded(Image.new("L", (15, 400)), "png"),
-        "dot.png": encoded(Image.new("L", (1, 1)), "png"),
-        "none.png": png(0, 0),
+        "claims.jpg": lambda: bytes(jpeg),
+        "claims.bmp": lambda: bytes(bitmap),
+        "claims.gif": lambda: bytes(gif),
+        "claims.tif": lambda: tiff,
+        "claims.png": lambda: png(2**31 - 1, 2**31 - 1),
+        "claims.ppm": lambda: b"P6 99999999 99999999 255\n" + b"x" * 100,
+        "inside.ico": lambda: icon,
+        "unpacks.png": lambda: png(20000, 20000, rows=bytes(20000 // 8 + 1) * 20000),
+        "unpacks.webp": lambda: encoded(wide, "webp", lossless=True, quality=0, method=0),
+        "text.png": lambda: png(64, 64, before=chunk(b"tEXt", b"Comment\0" + b"x" * 30_000_000)),
+        "packed text.png": lambda: png(64, 64, before=_packed(b"zTXt", b"Comment\0\0", 50_000_000)),
+        "profile.png": lambda: png(64, 64, before=_packed(b"iCCP", b"icc\0\0", 20_000_000)),
+        "frames.gif": _animation,
+        "wide.png": lambda: png(16385, 16),
+        "tall.png": lambda: png(16, 16385),
+        "long.png": lambda: encoded(Image.new("1", (16384, 16)), "png"),
+        "thin.png": lambda: encoded(Image.new("1", (16, 16384)), "png"),
+        "narrow.png": lambda: encoded(Image.new("L", (15, 400)), "png"),
+        "dot.png": lambda: encoded(Image.new("L", (1, 1)), "png"),
+        "none.png": lambda: png(0, 0),
     }
+
+
+def _packed(kind: bytes, head: bytes, length: int) -> bytes:
+    return chunk(kind, head + zlib.compress(bytes(length)))
+
+
+def _animation() -> bytes:
+    frames = [Image.new("L", (300, 300), i % 256) for i in range(300)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
 
 
 def png(width: int, height: int, rows: bytes = b"\0", before: bytes = b"") -> bytes:
@@ -135,8 +143,15 @@ def odd_pictures() -> dict[str, bytes]:
     found["clear.png"] = encoded(Image.new("RGBA", (40, 40), (0, 0, 0, 0)), "png")
     drawing = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     others = {"empty.png": b"", "drawing.svg": drawing, "drawing.png": drawing, "page.jpg": b"<html><script>hacked=1"}
-    others |= {"list.png": b"GIF89a", "script.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\n"}
-    return found | others | {"book.pdf": b"%PDF-1.4\n", "table.csv": b"=cmd|' /C calc'!A0", "zip.png": b"PK\3\4" + bytes(40)}
+    others |= {
+        "list.png": b"GIF89a",
+        "script.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\n",
+    }
+    return (
+        found
+        | others
+        | {"book.pdf": b"%PDF-1.4\n", "table.csv": b"=cmd|' /C calc'!A0", "zip.png": b"PK\3\4" + bytes(40)}
+    )
 
 
 # Models
@@ -201,7 +216,7 @@ def _weights(sound: bytes) -> dict[str, bytes]:
         text = (changed if isinstance(changed, str) else json.dumps(changed)).encode()
         return struct.pack("<Q", len(text)) + text + body
 
-    first = next(key for key in head if key != "__metadata__")
+    first = next(key for key, about in head.items() if len(set(about.get("shape", []))) > 1)
     entry = head[first]
     nan = bytearray(body)
     nan[entry["data_offsets"][0] : entry["data_offsets"][0] + 4] = struct.pack("<f", float("nan"))
@@ -228,7 +243,14 @@ def _configs(sound: dict) -> dict[str, str]:
     }  # fmt: skip
     changed = {key: json.dumps({**sound, "sphere": {**sound["sphere"], key: value}}) for key, value in changes.items()}
     nan = json.dumps({**sound, "sphere": {**sound["sphere"], "alpha": float("nan")}})
-    return changed | {"nan": nan, "list": "[]", "text": '"sphere"', "nested": "[" * 100_000, "cut": "{", "null": '{"sphere": null}'}
+    return changed | {
+        "nan": nan,
+        "list": "[]",
+        "text": '"sphere"',
+        "nested": "[" * 100_000,
+        "cut": "{",
+        "null": '{"sphere": null}',
+    }
 
 
 def _authors(value: float) -> dict[str, torch.Tensor]:

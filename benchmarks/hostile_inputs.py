@@ -100,7 +100,9 @@ def hostile_inputs(stage: Stage, seed: int = 0, a_kind: int | None = None) -> li
         list(make(stage, rng)) for make in (_pictures, _endpoints, _events, _commands, _views, _servers, _names,
                                             _payloads, _addresses, _spheres, _requests)
     ]  # fmt: skip
-    chosen = [entry for found in kinds for entry in (found if a_kind is None else rng.sample(found, min(a_kind, len(found))))]
+    chosen = [
+        entry for found in kinds for entry in (found if a_kind is None else rng.sample(found, min(a_kind, len(found))))
+    ]
     rng.shuffle(chosen)
     return chosen
 
@@ -112,8 +114,8 @@ def _pictures(stage: Stage, rng: random.Random) -> Iterator[Input]:
     for ending, content in honest_pictures().items():
         for i in range(40):
             yield _picture("mutated picture", f"{i}.{ending}", mutated(content, rng), rng)
-    for name, content in bombs().items():
-        yield _picture("bomb or side", name, content, rng)
+    for name, make in bombs().items():
+        yield _picture("bomb or side", name, make, rng)
     for name, content in odd_pictures().items():
         yield _picture("odd picture", name, content, rng)
     for name in NAMES:
@@ -121,15 +123,20 @@ def _pictures(stage: Stage, rng: random.Random) -> Iterator[Input]:
             yield _picture("file name", f"{name}.png", stage.pictures[0], rng)
 
 
-def _picture(kind: str, name: str, content: bytes, rng: random.Random) -> Input:
+def _picture(kind: str, name: str, content: bytes | Callable[[], bytes], rng: random.Random) -> Input:
+    role = rng.choice(["source", "target"])
+
+    def sent() -> bytes:
+        return content if isinstance(content, bytes) else content()
+
     def by_page(stage: Stage) -> Any:
-        stage.page.put(rng.choice(["source", "target"]), name, content)
+        stage.page.put(role, name, sent())
 
     def by_program(stage: Stage) -> Any:
-        file = stage.page.file(stage.page.upload(name, content))
+        file = stage.page.file(stage.page.upload(name, sent()))
         return stage.page.call("match", [stage.files[0], file, [[140.5, 110.5]], "", "", None, 1, "fast", True])
 
-    return Input(kind, f"{name} ({len(content):,} bytes)", rng.choice([by_page, by_program]))
+    return Input(kind, _short(name), rng.choice([by_page, by_program]))
 
 
 # Values
@@ -163,7 +170,9 @@ def _call(endpoint: str, names: list[str], honest: dict, changed: dict[str, str]
 
 
 def _plain_call(endpoint: str, data: str) -> Input:
-    return Input("endpoint field", f"{endpoint} data: {_short(data)}", lambda stage: stage.page.call(endpoint[1:], data))
+    return Input(
+        "endpoint field", f"{endpoint} data: {_short(data)}", lambda stage: stage.page.call(endpoint[1:], data)
+    )
 
 
 def _events(stage: Stage, rng: random.Random) -> Iterator[Input]:
@@ -246,7 +255,19 @@ def _servers(stage: Stage, rng: random.Random) -> Iterator[Input]:
     """Values for the functions that scripts of components call on the server by themselves."""
     for component in stage.page.config["components"]:
         for function in component["props"].get("server_fns") or []:
-            actions = ("open", "add", "remove", "turn", "call_it", "propose", "mark", "train", "picture", "download", "stop")
+            actions = (
+                "open",
+                "add",
+                "remove",
+                "turn",
+                "call_it",
+                "propose",
+                "mark",
+                "train",
+                "picture",
+                "download",
+                "stop",
+            )
             texts = [*VALUES, *(_action(action, rng) for action in actions for _ in range(6))]
             for text in texts:
                 yield _server(component["id"], function, text)
@@ -271,7 +292,9 @@ def _server(component: int, function: str, text: str) -> Input:
 def _names(stage: Stage, rng: random.Random) -> Iterator[Input]:
     for name in NAMES:
         for menu in ("backbone", "sphere", "example", "resolution"):
-            yield Input("menu", f"{menu} {_short(name)}", lambda stage, menu=menu, name=name: _choose(stage, menu, name))
+            yield Input(
+                "menu", f"{menu} {_short(name)}", lambda stage, menu=menu, name=name: _choose(stage, menu, name)
+            )
         text = json.dumps(name)
         for field_name in ("backbone", "sphere", "resolution"):
             names = ["source", "target", "points", "backbone", "sphere", "alpha", "k", "resolution", "foreground_only"]
@@ -329,8 +352,19 @@ def _payload(where: str, payload: dict) -> Input:
 def _addresses(stage: Stage, rng: random.Random) -> Iterator[Input]:
     """The page's address, and those of files."""
     outside = f"../{stage.secret.name}"
-    places = [f"uploads/{outside}", f"uploads/../../../..{stage.secret}", f"examples/{outside}", f"examples/{stage.secret}"]
-    places += ["uploads/../../etc/passwd", "examples/", "examples", "examples/../examples/a.png!mirrored!mirrored", "etc/passwd"]
+    places = [
+        f"uploads/{outside}",
+        f"uploads/../../../..{stage.secret}",
+        f"examples/{outside}",
+        f"examples/{stage.secret}",
+    ]
+    places += [
+        "uploads/../../etc/passwd",
+        "examples/",
+        "examples",
+        "examples/../examples/a.png!mirrored!mirrored",
+        "etc/passwd",
+    ]
     places += ["uploads/\0", "uploads/.", *NAMES]
     for place in places:
         for name in ("source", "target", "example", "backbone", "sphere", "resolution", "points", "alpha"):
@@ -391,7 +425,11 @@ def _requests(stage: Stage, rng: random.Random) -> Iterator[Input]:
               '{"data": [], "fn_index": 0, "session_hash": "' + "x" * 10_000 + '"}', '{"data": ' + "[" * 3000 + "]" * 3000 + "}"]  # fmt: skip
     for path in ("queue/join", "run/predict", "call/match", "call/nothing", "component_server", "cancel", "reset"):
         for body in bodies:
-            yield Input("request", f"{path} {_short(body)}", lambda stage, path=path, body=body: _post(stage, f"/gradio_api/{path}", body))
+            yield Input(
+                "request",
+                f"{path} {_short(body)}",
+                lambda stage, path=path, body=body: _post(stage, f"/gradio_api/{path}", body),
+            )
     for name in ("../../x.png", "/etc/x.png", "a" * 400 + ".png", "", "\0.png", ".", "..", "nul"):
         yield Input("request", f"upload as {_short(name)}", lambda stage, name=name: stage.page.upload(name, b"x"))
 

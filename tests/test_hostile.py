@@ -2,25 +2,21 @@
 
 import json
 import shutil
-import threading
-from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 from hostile import Faults, Spy, check_honest, try_input
 from hostile_files import hostile_spheres
 from hostile_inputs import Stage, hostile_inputs
-from page_client import PageClient, Refused
+from page_client import Refused
 from safetensors.torch import load_file, save_file
 
+from spherecorr.errors import SpherecorrError
 from spherecorr.sphere.checkpoint import CheckpointError, load_sphere, sphere_settings
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.errors import SpherecorrError
 from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.failures import INTERNAL_ERROR
-from spherecorr.ui.guard import MISFIT, NOT_KEPT, NOT_UNDERSTOOD
+from spherecorr.ui.guard import MISFIT, NOT_UNDERSTOOD
 
 A_KIND = 10
 
@@ -72,7 +68,9 @@ def test_the_inputs_are_a_thousand_and_the_same_for_the_same_seed(stage):
 def test_a_page_of_another_version_is_told_to_reload(stage):
     for event in (found for found in stage.page.events if found["api_visibility"] == "private"):
         with pytest.raises(Refused, match=MISFIT):
-            stage.page.post_event(json.dumps({"data": [], "fn_index": event["id"], "session_hash": stage.page.session}), event["queue"])
+            stage.page.post_event(
+                json.dumps({"data": [], "fn_index": event["id"], "session_hash": stage.page.session}), event["queue"]
+            )
     with pytest.raises(Refused, match=MISFIT):
         stage.page.choose("backbone", "local-dir:/etc")
     stage.renew()
