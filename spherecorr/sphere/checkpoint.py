@@ -160,6 +160,8 @@ def _is_hub_id(source: str | Path, path: Path) -> bool:
 
 
 def _fetch(repository: str) -> Path:
+    if all(cached_file(repository, name) for name in (CONFIG, WEIGHTS)):  # without asking for what it may not have
+        return fetch_file(repository, WEIGHTS).parent
     try:
         fetch_file(repository, CONFIG)
         folder = fetch_file(repository, WEIGHTS).parent
@@ -202,7 +204,7 @@ def _domain(path: Path, feature_dim: int) -> Domain:
 
 
 def _new_mapper(settings: SphereSettings) -> SphereMapper:
-    """A mapper that waits for its weights: it takes no memory, whatever a file says of its size, and draws no numbers."""
+    """A mapper that waits for its weights; whatever a file says of its size, it takes no memory and draws no numbers."""
     with torch.device("meta"):
         return SphereMapper(settings)
 

@@ -14,6 +14,7 @@ from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
 from spherecorr.ui.guard import GuardedBlocks, Refusals
 from spherecorr.ui.handlers import Handlers
+from spherecorr.ui.image_files import forget_broken_uploads
 from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
 from spherecorr.ui.panels.ground_truth import ground_truth_panel
@@ -43,7 +44,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     engine = Engine(settings)
     handlers = Handlers(engine)
     drawing = Drawing(engine, handlers.examples, handlers.places)
-    with GuardedBlocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+    with GuardedBlocks(title="spherecorr", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         session = gr.State(Session())
         revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
@@ -103,6 +104,7 @@ def launch(
     Returns:
         Gradio's (server, local address, public address).
     """
+    forget_broken_uploads()
     demo = demo or build_demo(settings)
     theme = gr.themes.Default(
         primary_hue="indigo",

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.failures import sentence
-from spherecorr.ui.image_files import uploaded
+from spherecorr.ui.image_files import forget_broken_uploads, uploaded
 
 FILE_ROUTE = "/gradio_api/file="
 FILE_META = {"_type": "gradio.FileData"}
@@ -66,7 +66,7 @@ class GuardedBlocks(gr.Blocks):
 
 
 class Refusals:
-    """ASGI middleware: what Gradio fails on before it calls an event is answered in a sentence, and logged in a line."""
+    """ASGI middleware: what Gradio fails on before it calls an event is answered in a sentence and logged in a line."""
 
     def __init__(self, app: Any):
         self.app = app
@@ -87,6 +87,8 @@ class Refusals:
                 raise
             log.warning("Refused %s %s (%s)", scope["method"], ascii(scope["path"])[:200], type(error).__name__)
             failed = isinstance(error, OSError)
+            if failed:
+                forget_broken_uploads()
             said = NOT_KEPT.format(reason=error.strerror or "no reason given") if failed else NOT_UNDERSTOOD
             await JSONResponse({"error": said}, 507 if failed else 400)(scope, receive, send)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,7 +17,17 @@ from spherecorr.files import write_atomic
 from spherecorr.identity import digest
 
 JPEG_QUALITY = 85
+BROKEN_AFTER = 600
+"""Seconds without a new byte after which an upload has ended."""
 _writing = Lock()
+
+
+def forget_broken_uploads() -> None:
+    """Delete what uploads that ended in their middle have left: Gradio keeps it for ever."""
+    for path in Path(get_upload_folder()).glob("tmp*"):  # whole ones lie in folders of their own
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > BROKEN_AFTER:
+                path.unlink()
 
 
 def served(data: bytes, name: str) -> str:
