@@ -82,6 +82,10 @@ class PageClient:
         """Draw a box or a stroke over a picture, in its original pixels."""
         self.ask("mark", role=role, tool=tool, path=path, key=self.shown["pictures"][role]["key"])
 
+    def swap_pictures(self) -> None:
+        """Exchange the pictures, with one point."""
+        self.ask("swap", points=[[10, 10]])
+
     # What a person sees
 
     @property

@@ -73,7 +73,16 @@ def test_a_page_of_another_version_is_told_to_reload(stage):
             )
     with pytest.raises(Refused, match=MISFIT):
         stage.page.choose("backbone", "local-dir:/etc")
+    for menu, value in (("truth-list", []), ("truth-category", ["x"]), ("truth-number", float("nan"))):
+        with pytest.raises(Refused, match=MISFIT):
+            choose(stage.page, menu, value)
     stage.renew()
+
+
+def choose(page, menu, value):
+    """Send a menu's value with its button, as JSON: httpx itself sends no NaN."""
+    page.values[page._named[menu]] = value
+    page.trigger("truth-open", "click")
 
 
 @pytest.mark.parametrize("path", ["queue/join", "run/predict", "call/nothing"])

@@ -23,7 +23,7 @@ from spherecorr.ui.image_files import forget_broken_uploads, uploaded
 FILE_ROUTE = "/gradio_api/file="
 FILE_META = {"_type": "gradio.FileData"}
 MAX_DEPTH = 16
-LONGEST_PATH = 1000
+LONGEST_PATH, MOST_NUMBER = 1000, 1e15
 MOST_SAID = 300
 """Characters of a refusal by Gradio, which repeats what it was sent."""
 MISFIT = "The page sent values that it does not have; reload it."
@@ -59,6 +59,8 @@ class GuardedBlocks(gr.Blocks):
         if all(isinstance(block, ApiInput) for block in block_fn.inputs):
             inputs = [*inputs, *(block.value for block in block_fn.inputs[len(inputs) :])]
         inputs = [checked(value) for value in inputs]
+        if not all(map(_fits, block_fn.inputs, inputs)):
+            raise SpherecorrError(MISFIT)
         try:
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except Exception as error:  # nothing of the program has run yet
@@ -108,6 +110,15 @@ def checked(value: Any, depth: int = 0) -> Any:
             raise SpherecorrError(MISFIT)
         return {key: checked(entry, depth + 1) for key, entry in value.items()}
     return [checked(entry, depth + 1) for entry in value] if isinstance(value, list) else value
+
+
+def _fits(block: Any, value: Any) -> bool:
+    """Whether a component's script sends such a value; Gradio lets others pass."""
+    if isinstance(block, gr.Dropdown) and not block.multiselect:
+        return value is None or isinstance(value, str)
+    if isinstance(block, gr.Slider | gr.Number):
+        return isinstance(value, int | float) and abs(value) < MOST_NUMBER  # which no NaN is
+    return True
 
 
 def _may_be_path(text: str) -> bool:
