@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from typing import Literal
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from spherecorr.geometry import Framing
 from spherecorr.identity import FeatureSource, digest
+from spherecorr.markup import html_table
+
+THUMBNAIL = 224  # px, the longer side of the picture of a feature map in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,28 @@ class FeatureMap:
     framing: Framing
     source: FeatureSource
     parts: tuple[FeatureMap, ...] = ()
+
+    def __repr__(self) -> str:
+        """The backbone, the size of the features, and of the image."""
+        channels, rows, columns = self.features.shape
+        width, height = self.framing.image_size
+        more = f", {len(self.parts)} parts" if self.parts else ""
+        return f"FeatureMap({self.backbone} [{channels}, {rows}, {columns}] of {width} x {height} pixels{more})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, and its first three principal components as a picture."""
+        encoded = BytesIO()
+        _thumbnail(self).save(encoded, "PNG")
+        picture = f"data:image/png;base64,{b64encode(encoded.getvalue()).decode()}"
+        (channels, rows, columns), (width, height) = self.features.shape, self.framing.image_size
+        facts = [
+            ("backbone", self.backbone),
+            ("features", f"{channels} channels, {columns} x {rows} cells of {self.framing.patch} pixels"),
+            ("layer", f"{self.source.layer}, {'after' if self.source.norm else 'before'} the final norm"),
+            ("image", f"{width} x {height} pixels"),
+            *((f"part {i}", repr(part)) for i, part in enumerate(self.parts, start=1)),
+        ]
+        return html_table("FeatureMap", (), facts) + f'<img src="{picture}" alt="principal components">'
 
     @property
     def backbone(self) -> str:
@@ -154,6 +182,21 @@ def joint_pca(
     basis = directions * signs / deviations
     projected = ((t - mean) @ basis for t in tokens)
     return [p.reshape(*m.features.shape[1:], components).numpy() for p, m in zip(projected, maps, strict=True)]
+
+
+def component_colours(components: np.ndarray) -> np.ndarray:
+    """Values of `joint_pca` as colours in 0..1: the middle is spread, outliers do not take the whole range."""
+    return (1 + np.tanh(components)) / 2  # the sigmoid of twice the value
+
+
+def _thumbnail(feature_map: FeatureMap) -> Image.Image:
+    """The first three principal components of one image as red, green and blue; grey where there are fewer."""
+    (components,) = joint_pca([feature_map], components=min(3, len(feature_map.features)))
+    colours = np.full((*components.shape[:2], 3), 0.5)
+    colours[..., : components.shape[2]] = component_colours(components)
+    small = Image.fromarray((colours * 255).round().astype(np.uint8))
+    times = max(1, THUMBNAIL // max(small.size))
+    return small.resize((small.width * times, small.height * times), Image.Resampling.NEAREST)
 
 
 def estimate_foreground(feature_map: FeatureMap) -> np.ndarray:

@@ -135,13 +135,13 @@ def test_masks_of_another_folder(renders, capsys):
     assert "AP-10K is read without masks" in capsys.readouterr().err
 
 
-def test_help_and_readme_list_every_dataset(capsys, monkeypatch):
+def test_help_and_the_page_on_data_list_every_dataset(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")  # no line breaks inside names
     with pytest.raises(SystemExit):
         build_parser().parse_args(["data", "check", "--help"])
     listed = re.search(r"NAME\s+(spair,.*? or \S+)", capsys.readouterr().out, re.DOTALL).group(1)
     assert re.split(r",?\s+(?:or\s+)?", listed) == list(DATASETS)
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Datasets")[1].split("\n## ")[0]
+    section = (ROOT / "docs/data.md").read_text(encoding="utf-8").split("\n## ")[0]
     table = [line for line in section.splitlines() if line.startswith("| `")]
     assert table == [f"| `{info.name}` | {info.title} | {info.layout} | {info.licence} |" for info in DATASETS.values()]
 

@@ -17,7 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 CHECKPOINTS = sorted(path for path in ROOT.glob("checkpoints/*") if path.is_dir())
 
 # What each part of the package may import from the package. Dependencies point down this list only.
-GROUND = {"device", "errors", "identity", "files", "geometry", "hub", "images", "shipped", "transfer"}
+GROUND = {"device", "errors", "identity", "files", "geometry", "hub", "images", "markup", "shipped", "transfer"}
 MODELS = GROUND | {"features"}
 RESULTS = MODELS | {"backbones", "sphere", "matching"}
 ARROWS = {
@@ -25,10 +25,10 @@ ARROWS = {
     "hub": {"errors", "transfer"},
     "parallel": {"device"},
     "segmentation": {"errors"},
-    "features": {"geometry", "identity"},
+    "features": {"geometry", "identity", "markup"},
     "backbones": MODELS,
     "sphere": MODELS,
-    "matching": {"features", "geometry", "identity", "sphere"},
+    "matching": {"features", "geometry", "identity", "markup", "sphere"},
     "metrics": {"errors", "geometry"},
     "data": {"files", "geometry", "identity", "images", "transfer"},
     "render": {"data", "files", "geometry", "images", "shipped"},
@@ -45,7 +45,19 @@ ARROWS = {
     "training": RESULTS | {"crops", "data", "evaluation", "extraction", "parallel", "store", "store_settings"},
     "views": {"evaluation", "features", "geometry", "images", "matching", "sphere"},
     "ui": RESULTS
-    | {"data", "evaluation", "files", "geometry", "images", "metrics", "pipelines", "segmentation", "views"},
+    | {
+        "data",
+        "evaluation",
+        "files",
+        "geometry",
+        "images",
+        "metrics",
+        "pipelines",
+        "proposals",
+        "segmentation",
+        "training",
+        "views",
+    },
     "pipelines": RESULTS
     | {
         "ball_labels",
@@ -136,7 +148,7 @@ def test_torchvision_makes_masks_and_nothing_else():
     assert [relative(path) for path in SOURCES if "torchvision" in libraries(path)] == ["spherecorr/masking.py"]
 
 
-@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks", "experiments", "docs"])
+@pytest.mark.parametrize("folder", ["spherecorr", "tests", "benchmarks", "experiments", "docs", "notebooks"])
 def test_files_stay_readable(folder):
     lengths = {relative(path): len(path.read_text("utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
     assert {path: length for path, length in lengths.items() if length > 500} == {}

@@ -23,13 +23,13 @@ from spherecorr.ui.session import NO_SPHERE, Controls, Session
 @pytest.fixture
 def gate(monkeypatch):
     """Features that are computed from here on wait until this event is set."""
-    gate, extract = Event(), Engine._extract
+    gate, extract = Event(), Engine._extract_features
 
     def wait_and_extract(*arguments):
         assert gate.wait(60)
         return extract(*arguments)
 
-    monkeypatch.setattr(Engine, "_extract", wait_and_extract)
+    monkeypatch.setattr(Engine, "_extract_features", wait_and_extract)
     yield gate
     gate.set()
 

@@ -45,6 +45,12 @@ def register_app(commands) -> None:
         metavar="FOLDER",
         help=f"folder with {LISTING} and the image pairs that it names (default: the pairs that ship)",
     )
+    parser.add_argument(
+        "--teach",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let visitors teach spheres with their own photographs (default: yes, but not on a Hugging Face Space)",
+    )
     parser.add_argument("--asic", type=Path, metavar="FOLDER", help="atlases for the panel Methods, as in compare")
     parser.add_argument("--deil", type=Path, metavar="PATH", help="single-image sphere for that panel, as in compare")
     parser.add_argument(
@@ -91,6 +97,8 @@ def run_app(options: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}
     if options.examples:
         chosen["examples"] = options.examples
+    if options.teach is not None:
+        chosen["teach"] = options.teach
     more = {name: getattr(options, name) for name in ("device", "asic", "deil", "downloads")}
     settings = AppSettings(**chosen, data=data, **more)
     launch(host=options.host, port=options.port, share=options.share, settings=settings, mcp=options.mcp)

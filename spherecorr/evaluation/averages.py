@@ -35,7 +35,7 @@ def resample(categories: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def share_averages(hits: np.ndarray, counts: np.ndarray, categories: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Average shares such as PCK in all usual ways (see README, "Averages").
+    """Average shares such as PCK in all usual ways (see docs/metrics.md, "Averages").
 
     Args:
         hits: `[M, P]` how many keypoints of each pair hit, by M measures.

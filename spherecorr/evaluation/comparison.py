@@ -52,6 +52,10 @@ class Comparison:
         """The table, as text."""
         return self.table().text()
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the table."""
+        return self.table().html()
+
     def table(self) -> Table:
         """A row a method: percent, milliseconds and megabytes."""
         first = next(iter(self.methods.values())).report.settings

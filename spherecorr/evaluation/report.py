@@ -125,6 +125,13 @@ class Report:
         counts = f"{said['pairs']:,} pairs, {said['keypoints']:,} keypoints, {len(self.categories)} categories"
         return f"Report({counts}; similarities {', '.join(self.similarities)};\n  {'; '.join(scores)})"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what was counted, and the averages at the first threshold."""
+        said = self.settings
+        counts = f"{said['pairs']:,} pairs, {said['keypoints']:,} keypoints"
+        absent = f"{said['keypoints absent in the target']:,} more are absent in the target"
+        return f"<p>{counts}; {absent}</p>" + self._averages(said["thresholds"][:1]).html()
+
     def find(self, **wanted: Any) -> list[Score]:
         """All scores whose attributes have these values, such as `metric="KAP", similarity="raw"`."""
         return [score for score in self.scores if all(getattr(score, k) == v for k, v in wanted.items())]

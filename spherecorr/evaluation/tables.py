@@ -1,10 +1,12 @@
-"""Tables of words and numbers, as aligned text and as Markdown."""
+"""Tables of words and numbers, as aligned text, as Markdown and as HTML."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from spherecorr.markup import html_table
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Table:
         """A heading of the second level, and the table."""
         lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
         return "\n".join([f"## {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+    def html(self) -> str:
+        """The table, escaped."""
+        return html_table(self.title, self.columns, self.rows)
 
 
 def percent(share: float, signed: bool = False) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.features import FeatureMap
+from spherecorr.markup import html_table
 from spherecorr.matching.candidates import candidate_cells, find_foreground, mask_cells
 from spherecorr.matching.co_pca import join_pair
 from spherecorr.matching.readout import Ranked, best_cells, mirror_angles, nearer_mirror, rank
@@ -20,6 +21,8 @@ from spherecorr.matching.settings import MatchSettings
 from spherecorr.matching.similarity import ImageFeatures, PairSimilarity
 from spherecorr.sphere.mapper import FOREGROUND, SphereMapper
 from spherecorr.sphere.settings import SphereSettings
+
+LISTED = 24  # points that a notebook's table shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,29 @@ class MatchResult:
         """The number of points and of ranks, and which similarities there are."""
         count, k = self.raw.score.shape
         return f"MatchResult({count} points, k {k}, {'raw' if self.fused is None else 'raw, sphere, fused'})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row a point, with its best matches, their scores, the angle of the raw one, and flags."""
+        kinds = {name: ranked for name in ("raw", "sphere", "fused") if (ranked := getattr(self, name)) is not None}
+        columns = ["", "point", *kinds, *(["angle", "flags"] if self.raw_angle is not None else [])]
+        rows = []
+        for i, point in enumerate(self.points[:LISTED]):
+            best = [f"{_pixels(ranked.xy[i, 0])} ({ranked.score[i, 0]:.2f})" for ranked in kinds.values()]
+            told = [f"{self.raw_angle[i]:.0f}°", self._flags(i)] if self.raw_angle is not None else []
+            rows.append([str(i + 1), _pixels(point), *best, *told])
+        title = "points in pixels of the source; best matches in pixels of the target (similarity)"
+        if len(self.points) > len(rows):
+            title = f"the first {len(rows)} of {len(self.points)} {title}"
+        return html_table(title, columns, rows)
+
+    def _flags(self, i: int) -> str:
+        """What to look at, of one point."""
+        flags = []
+        if self.symmetric_mistake is not None and self.symmetric_mistake[i]:
+            flags.append("likely symmetric mistake")
+        if self.visible is not None and not self.visible[i]:
+            flags.append("not visible")
+        return ", ".join(flags)
 
 
 def match(
@@ -169,6 +195,10 @@ def prepare(
             raise SpherecorrError("Matches are to lie on a mask, and there is none; give one, or other candidates.")
         cells = mask_cells(mask, features.framing)
     return ImageFeatures(features, sphere_map, cells)
+
+
+def _pixels(point: np.ndarray) -> str:
+    return f"{point[0]:.0f}, {point[1]:.0f}"
 
 
 class _Direction:

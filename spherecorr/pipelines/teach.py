@@ -56,7 +56,8 @@ class TeachStep:
         step: that is done.
         steps: of how many.
         losses: means since the last logging step, without their weights; empty between such steps.
-        maps: sphere maps of the held-out photographs, by id, every `TeachRecipe.show_every` steps; else None.
+        maps: sphere maps of the held-out photographs, by id, every `TeachRecipe.show_every` steps, and those of the
+            start sphere as step 0; else None.
     """
 
     step: int
@@ -151,6 +152,8 @@ def teach(
     }
     crops = _crops(taught, model, sphere, chosen.mirrored, progress)
     watch = _Watch(views, on_step)
+    if beginning is not None:
+        watch.show_maps(beginning)
     run = out / "runs" / digest([json.dumps([about[DIGESTS], repr(chosen)]).encode()])[:12]
     settings = _train_settings(chosen, sphere)
     mapper = fit(
@@ -187,9 +190,13 @@ class _Watch:
 
     def show(self, mapper: SphereMapper) -> dict[str, float]:
         """What `training.fit.fit` takes as `validate`: minus the median error, to be as high as can be."""
+        self.show_maps(mapper)
+        return {"azimuth": -float(np.median(list(azimuth_errors(self.views, mapper).values())))}
+
+    def show_maps(self, mapper: SphereMapper) -> None:
+        """Tell of a mapper's sphere maps, in between the steps."""
         maps = {view.name: mapper.sphere_map(view.features) for view in self.views}
         self._say(replace(self.last, maps=maps))
-        return {"azimuth": -float(np.median(list(azimuth_errors(self.views, mapper).values())))}
 
     def _say(self, step: TeachStep) -> bool:
         self.goes_on = self.goes_on and (self.tell is None or self.tell(step) is not False)

@@ -21,6 +21,7 @@ from spherecorr.ui.panels.ground_truth import ground_truth_panel
 from spherecorr.ui.panels.matches import matches_panel
 from spherecorr.ui.panels.methods import methods_panel
 from spherecorr.ui.panels.pictures import picture_panels
+from spherecorr.ui.panels.teach import teach_panel
 from spherecorr.ui.panels.weights import weights_panel
 from spherecorr.ui.session import Session
 
@@ -64,6 +65,8 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
                 ground_truth_panel(page, example)
                 methods_panel(page)
                 weights_panel(page)
+                if settings.teach:
+                    teach_panel(page)
         page.wire()
 
         menus = [example, backbone, sphere, preset]
@@ -113,7 +116,7 @@ def launch(
         text_size="sm",
         font=SYSTEM_FONTS,
         font_mono=("ui-monospace", "monospace"),
-    )
+    ).set(body_text_color_subdued="*neutral_500")  # the theme's own is too pale to read
     return demo.launch(
         server_name=host,
         server_port=port,

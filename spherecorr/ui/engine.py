@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from spherecorr.matching.co_pca import has_levels, join_levels
 from spherecorr.matching.match import MatchResult, match_images
 from spherecorr.matching.settings import Candidates, MatchSettings
 from spherecorr.matching.similarity import ImageFeatures
+from spherecorr.pipelines.recipes import TEACH, TEACH_FROM_NOTHING, TeachRecipe
 from spherecorr.segmentation import Stroke, segment
 from spherecorr.shipped import shipped_folder
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
@@ -30,6 +33,7 @@ from spherecorr.sphere.public import PUBLIC_SPHERES
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture, Point, Visit
 from spherecorr.ui.space import device_without_gpu, on_gpu
+from spherecorr.ui.teaching_files import taught_sphere
 
 SPHERES_KEPT = 3
 MODEL_BYTES_KEPT = 2_000_000_000
@@ -40,6 +44,16 @@ HOW_TO_GET_A_SPHERE = (
     "Choose a sphere that fits, fetch a published one with `spherecorr download sphere`, or train one with "
     "`spherecorr train`."
 )
+# Few photographs are enough to begin with, a quarter is asked, and the curve of the losses has points.
+TEACH_HERE = replace(TEACH, fewest=2, held_out=0.25, show_every=20)
+TEACH_HERE_FROM_NOTHING = replace(TEACH_FROM_NOTHING, fewest=2, held_out=0.25, show_every=20)
+
+
+def _default_teach_folder() -> Path:
+    from huggingface_hub import constants
+
+    on_a_space = "SPACE_ID" in os.environ
+    return Path(tempfile.gettempdir() if on_a_space else constants.HF_HUB_CACHE) / "spherecorr--teach"
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,11 @@ class AppSettings:
         deil: a sphere learned from single images, for that panel; a checkpoint or a run.
         data: names (see `data.registry`) and folders of datasets whose pairs the panel "Ground truth" offers.
         downloads: whether visitors may download what is missing.
+        teach: offer the panel "Teach"; by default not on a Hugging Face Space.
+        teach_folder: where visitors' photographs and the spheres that these taught are kept for some days; by default
+            beside the Hub's cache, on a Space a temporary folder.
+        teach_recipe: how photographs teach from a sphere.
+        teach_from_nothing: and without one.
     """
 
     backbones: tuple[str, ...] = tuple(BACKBONES)
@@ -66,6 +85,10 @@ class AppSettings:
     deil: Path | None = None
     data: tuple[tuple[str, Path], ...] = ()
     downloads: bool = True
+    teach: bool = field(default_factory=lambda: "SPACE_ID" not in os.environ)
+    teach_folder: Path = field(default_factory=_default_teach_folder)
+    teach_recipe: TeachRecipe = TEACH_HERE
+    teach_from_nothing: TeachRecipe = TEACH_HERE_FROM_NOTHING
 
 
 class Engine:
@@ -267,16 +290,17 @@ class Engine:
         """A sphere of the menu, or None and what is wrong with it."""
         if name == NO_SPHERE:
             return None, "No sphere is chosen."
-        if name not in self.settings.spheres:
+        taught = taught_sphere(self.settings.teach_folder, name)
+        if name not in self.settings.spheres and taught is None:
             raise SpherecorrError(f"Unknown sphere '{name}'. Choose one of: {', '.join(self.settings.spheres)}.")
 
         def load() -> tuple[SphereMapper | None, str]:
             try:
-                return load_sphere(name, device=device_without_gpu(self.settings.device)), ""
+                return load_sphere(taught or name, device=device_without_gpu(self.settings.device)), ""
             except CheckpointError as error:
                 return None, str(error)
 
-        return self._spheres.get((name, _sphere_digest(name)), load)
+        return self._spheres.get((name, self._sphere_digest(name)), load)
 
     def _wanted_tokens(self, controls: Controls) -> FeatureSource | None:
         """What the chosen sphere was trained on, where it reads features of the chosen backbone."""
@@ -292,7 +316,12 @@ class Engine:
         return (*picture.key, name, wanted, _weights_digest(name), controls.preset)
 
     def _views_key(self, picture: Picture, controls: Controls) -> tuple:
-        return (*self._features_key(picture, controls), controls.sphere, _sphere_digest(controls.sphere))
+        return (*self._features_key(picture, controls), controls.sphere, self._sphere_digest(controls.sphere))
+
+    def _sphere_digest(self, name: str) -> str | None:
+        """Digest of a sphere checkpoint's files as they are on disk now; None where there is none."""
+        files = [] if name == NO_SPHERE else checkpoint_files(taught_sphere(self.settings.teach_folder, name) or name)
+        return _files_digest(files) if files else None
 
     def _extract_features(self, picture: Picture, controls: Controls, framing: FramingName = "fit") -> FeatureMap:
         backbone = self.backbone(controls)
@@ -323,12 +352,6 @@ def _weights_digest(name: str) -> str | None:
         return _files_digest(fetch(name)) if weights_available(name) else None
     except BackboneError:  # whoever loads them will say what is wrong
         return None
-
-
-def _sphere_digest(name: str) -> str | None:
-    """Digest of a sphere checkpoint's files as they are on disk now; None where there is none."""
-    files = [] if name == NO_SPHERE else checkpoint_files(name)
-    return _files_digest(files) if files else None
 
 
 def _files_digest(files: list[Path]) -> str:

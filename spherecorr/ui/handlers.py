@@ -44,7 +44,7 @@ class Handlers:
         asked = dict(request.query_params) if request else {}
         settings = self.engine.settings
         # What is on this machine may have changed since the page was built.
-        offered = {"backbone": backbone_choices(settings), "sphere": sphere_choices(settings)}
+        offered = {"backbone": backbone_choices(settings), "sphere": sphere_choices(settings, asked.get("sphere", ""))}
         menus: list[Any] = []
         for name, choices in offered.items():
             value = {"value": asked[name]} if asked.get(name) in dict(choices).values() else {}

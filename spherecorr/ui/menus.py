@@ -8,6 +8,7 @@ from spherecorr.backbones import BACKBONES, weights_available
 from spherecorr.ui.engine import AppSettings
 from spherecorr.ui.missing import present_spheres
 from spherecorr.ui.session import NO_SPHERE
+from spherecorr.ui.teaching_files import taught_title
 
 
 def backbone_choices(settings: AppSettings) -> list[tuple[str, str]]:
@@ -19,6 +20,8 @@ def backbone_choices(settings: AppSettings) -> list[tuple[str, str]]:
     return choices
 
 
-def sphere_choices(settings: AppSettings) -> list[tuple[str, str]]:
-    """Titles and names of the spheres that are here."""
-    return [(Path(name).name, name) for name in present_spheres(settings.spheres)] + [("No sphere", NO_SPHERE)]
+def sphere_choices(settings: AppSettings, taught: str = "") -> list[tuple[str, str]]:
+    """Titles and names of the spheres that are here, with one that the visitor taught where it is named."""
+    title = taught_title(settings.teach_folder, taught)
+    own = [(title, taught)] if title else []
+    return [*((Path(name).name, name) for name in present_spheres(settings.spheres)), *own, ("No sphere", NO_SPHERE)]

@@ -131,13 +131,16 @@ def veil(image: Image.Image, sentence: str) -> Image.Image:
     return faded
 
 
-def match_figure(source_image: Image.Image, target_image: Image.Image, result: MatchResult) -> Image.Image:
-    """Source and target side by side with numbered points: source | raw, and | sphere | fused where there is a sphere.
+def match_panels(
+    source_image: Image.Image, target_image: Image.Image, result: MatchResult, height: int = FIGURE_HEIGHT
+) -> list[tuple[str, Image.Image]]:
+    """Captions and pictures with numbered points: source, raw, and sphere, fused where there is a sphere.
 
     Args:
         source_image: the original source image, upright RGB.
         target_image: the original target image, upright RGB.
         result: from `match`, in original pixels.
+        height: of the pictures in pixels.
     """
     panels = [("source", source_image, result.points), ("raw features", target_image, result.raw.xy[:, 0])]
     if result.sphere is not None and result.fused is not None:
@@ -145,9 +148,15 @@ def match_figure(source_image: Image.Image, target_image: Image.Image, result: M
         panels.append(("raw + sphere", target_image, result.fused.xy[:, 0]))
     drawn = []
     for caption, image, points in panels:
-        scale = FIGURE_HEIGHT / image.height
-        small = image.resize((max(1, round(image.width * scale)), FIGURE_HEIGHT), Image.Resampling.LANCZOS)
+        scale = height / image.height
+        small = image.resize((max(1, round(image.width * scale)), height), Image.Resampling.LANCZOS)
         drawn.append((caption, draw_pins(small, points * (small.width / image.width, scale))))
+    return drawn
+
+
+def match_figure(source_image: Image.Image, target_image: Image.Image, result: MatchResult) -> Image.Image:
+    """The `match_panels` of a match side by side."""
+    drawn = match_panels(source_image, target_image, result)
     width = sum(image.width for _, image in drawn) + FIGURE_GAP * (len(drawn) + 1)
     figure = Image.new("RGB", (width, FIGURE_HEIGHT + CAPTION_HEIGHT + FIGURE_GAP), "white")
     font, x = ImageFont.load_default(20), FIGURE_GAP

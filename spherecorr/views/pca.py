@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from spherecorr.features import FeatureMap, joint_pca
+from spherecorr.features import FeatureMap, component_colours, joint_pca
 from spherecorr.geometry import Framing, cells_to_image
 
 
@@ -39,10 +39,9 @@ def pca_pictures(
         foregrounds: boolean `[H, W]` per map, or None for all cells.
         sizes: (width, height) of each picture.
     """
-    # (1 + tanh z) / 2 is the sigmoid of 2 z: it spreads the middle and keeps outliers from taking the whole range.
     components = joint_pca(maps, foregrounds)
     masks: Sequence[np.ndarray | None] = foregrounds or (None,) * len(maps)
     return [
-        paint_cells((1 + np.tanh(values)) / 2, feature_map.framing, mask, size)
+        paint_cells(component_colours(values), feature_map.framing, mask, size)
         for values, feature_map, mask, size in zip(components, maps, masks, sizes, strict=True)
     ]

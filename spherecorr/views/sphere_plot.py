@@ -40,6 +40,15 @@ def sphere_patches(sphere: SphereMap, image: Image.Image, foreground: np.ndarray
     return Patches(points, [f"rgb({r},{g},{b})" for r, g, b in pixels])
 
 
+def on_sphere(sphere: SphereMap, points: np.ndarray) -> np.ndarray:
+    """Where original pixels `[N, 2]` lie on the sphere `[N, 3]`; NaN for NaN."""
+    there = np.isfinite(points).all(axis=1)
+    columns, rows = sphere.framing.to_cell(np.where(there[:, None], points, 0)).T
+    vectors = sphere.points.float().cpu().numpy()[:, rows, columns].T.copy()
+    vectors[~there] = np.nan
+    return vectors
+
+
 def sphere_figure(
     source: Patches, target: Patches, selected: np.ndarray, matched: np.ndarray, active: int | None = None
 ) -> Figure:

@@ -261,7 +261,8 @@ class Explorer {
 
 // Titles in the page of what is open below the pictures.
 function openPanel() {
-  return document.querySelector(".sc-tabs [role=tab][aria-selected=true]")?.textContent.trim() ?? "";
+  const open = ".sc-tabs [role=tab][aria-selected=true], .sc-tabs .overflow-dropdown .selected"; // what a phone has no room for
+  return document.querySelector(open)?.textContent.trim() ?? "";
 }
 
 async function loadBitmap(path) {

@@ -125,7 +125,8 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     rows = (f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) for first, *rest in lines)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<div class="sc-truth-table"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="sc-truth-table" role="region" aria-label="Table" tabindex="0">{table}</div>'
 
 
 def _count(rows: Sequence[KeypointScore], verdict: Verdict) -> int:

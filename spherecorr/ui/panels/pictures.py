@@ -27,7 +27,9 @@ def picture_panels(page: Page) -> None:
         (SPHERE_MAPS, "x y z as colour", paint_sphere_maps),
     ):
         with gr.Tab(title), gr.Row(elem_classes="sc-pictures"):
-            panes = [still(label=f"{label} · {role}") for role in ("source", "target")]
+            panes = [
+                still(label=f"{label} · {role}", alt_text=f"{title} of the {role}") for role in ("source", "target")
+            ]
         page.draw(title, partial(_draw, page.engine, paint), panes)
 
 

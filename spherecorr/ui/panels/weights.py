@@ -36,8 +36,8 @@ def weights_panel(page: Page, downloads: Downloads | None = None) -> None:
         clock = gr.Timer(SECONDS, active=False)
     known = gr.State("")
     outputs: Any = [shown, clock, known, backbone, sphere]
-    gr.on([tab.select, clock.tick], weights.refresh, known, outputs, queue=False, **PRIVATE)
-    shown.submit(weights.press, known, outputs, queue=False, **PRIVATE)
+    gr.on([tab.select, clock.tick], weights.refresh, [known, sphere], outputs, queue=False, **PRIVATE)
+    shown.submit(weights.press, [known, sphere], outputs, queue=False, **PRIVATE)
 
 
 class Weights:
@@ -57,21 +57,21 @@ class Weights:
         refusal = self._refusal()
         return {"refusal": refusal, "message": message, "items": [self._item(missing) for missing in self._missing()]}
 
-    def refresh(self, known: str, message: str = "") -> tuple[Any, ...]:
+    def refresh(self, known: str, chosen: str, message: str = "") -> tuple[Any, ...]:
         """The panel, whether to look again soon, and the menus where others are on this machine than the page knows."""
-        menus = backbone_choices(self._settings), sphere_choices(self._settings)
+        menus = backbone_choices(self._settings), sphere_choices(self._settings, chosen)  # which may be a visitor's own
         state = repr(menus)
         updates = [gr.skip(), gr.skip()] if state == known else [gr.Dropdown(choices=choices) for choices in menus]
         return self.view(message), gr.Timer(active=self._downloads.is_busy()), state, *updates
 
-    def press(self, known: str, event: gr.EventData) -> tuple[Any, ...]:
+    def press(self, known: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
         """A button: `event` has an `action`, "start" or "cancel", an item's `key`, and whether terms are `accepted`."""
         message = ""
         try:
             self._act(event._data if isinstance(event._data, dict) else {})
         except Exception as error:
             message = sentence(error)
-        return self.refresh(known, message)
+        return self.refresh(known, chosen, message)
 
     def _act(self, data: dict) -> None:
         if refusal := self._refusal():
