@@ -21,10 +21,12 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 from hostile_files import hostile_spheres
-from hostile_inputs import SCRIPT, Input, Stage, hostile_inputs
+from hostile_inputs import hostile_inputs
+from hostile_stage import SCRIPT, Input, Stage
 from page_client import Refused
 from tiny_models import block_examples, blocks, encoded_png, tiny_backbone, tiny_sphere
 from watched_app import ROOT, SETTLED, WatchedApp
@@ -47,7 +49,8 @@ from spherecorr.ui.blocks import launch
 from spherecorr.ui.engine import AppSettings
 import spherecorr.pipelines.match
 watch(folder / "touched", ({read}), ({write}))
-launch(port=port, settings=AppSettings(({backbone!r}, "dinov2-s"), {spheres!r}, Path({examples!r}), device="cpu"))
+offered = ({backbone!r}, "dinov2-s"), {spheres!r}, Path({examples!r})
+launch(port=port, settings=AppSettings(*offered, device="cpu", teach_folder=folder / "teach"))
 """
 
 
@@ -262,7 +265,7 @@ def check_browser(address: str, stage: Stage, faults: Faults) -> None:
 class Spy(BaseHTTPRequestHandler):
     """A server on this machine that remembers who asked."""
 
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     @classmethod
     def start(cls) -> str:

@@ -30,7 +30,7 @@ import numpy as np
 import psutil
 from page_client import PageClient
 from PIL import Image
-from tiny_models import blocks, block_examples, encoded_png, tiny_backbone, tiny_sphere
+from tiny_models import block_examples, blocks, encoded_png, tiny_backbone, tiny_sphere
 from watched_app import WatchedApp
 
 PANELS = ("Matches", "PCA", "Sphere maps", "Ground truth", "Methods")
@@ -45,7 +45,7 @@ AT_ONCE = 4
 SERVE = """
 from spherecorr.ui.blocks import launch
 from spherecorr.ui.engine import AppSettings
-settings = AppSettings({backbones!r}, {spheres!r}, Path({examples!r}), device="cpu")
+settings = AppSettings({backbones!r}, {spheres!r}, Path({examples!r}), device="cpu", teach_folder=folder / "teach")
 launch(port=port, settings=settings)
 """
 
@@ -147,7 +147,9 @@ class Visitor:
 
     def _act(self, page: PageClient, state: State) -> State:
         """One action; returns the new state."""
-        act = self.rng.choice([self._menus, self._example, self._upload, self._mark, self._turn, self._look, self._call])
+        act = self.rng.choice(
+            [self._menus, self._example, self._upload, self._mark, self._turn, self._look, self._call]
+        )
         new = act(page, state)
         if not page.shown.get("ready"):
             raise RuntimeError(f"not ready, but: {page.said}")
@@ -274,7 +276,7 @@ def check(app: WatchedApp, backbones: dict[str, str], pictures: list[bytes], opt
             first += options.visitors
     growth = memory.growth()
     row("memory", f"after the first crowd {memory.megabytes[0]:.0f} MB, peak {max(memory.megabytes):.0f} MB, "
-        f"{growth:+.1f} MB per 1,000 actions over {options.minutes:g} minutes and {record.actions} actions")  # fmt: skip
+        f"{growth:+.1f} MB per 1,000 actions over {options.minutes:g} minutes, {record.actions} actions")  # fmt: skip
 
     faults = compare_alone(app, config, backbones, pictures, record)
     faults += record.errors[:20] + measure_waits(app, config, backbones)
@@ -347,7 +349,8 @@ def measure_waits(app: WatchedApp, config: dict, backbones: dict[str, str]) -> l
         fine.set()
         longest = max(other.result() for other in others)
     row("quick visitors wait", f"alone {statistics.median(alone):.2f} s, longest {max(alone):.2f} s; beside "
-        f"{AT_ONCE - 1} fine ones {statistics.median(beside):.2f} s, longest {max(beside):.2f} s; a fine one {longest:.2f} s")  # fmt: skip
+        f"{AT_ONCE - 1} fine ones {statistics.median(beside):.2f} s, longest {max(beside):.2f} s; "
+        f"a fine one {longest:.2f} s")  # fmt: skip
     # A place in the queue is free, so they share the cores, and wait for nobody's end.
     allowed = AT_ONCE * max(alone) + 1
     return [] if statistics.median(beside) <= allowed else [f"quick visitors wait more than {allowed:.1f} s"]

@@ -37,6 +37,10 @@ def watch(listing: Path, may_read: tuple[str, ...], may_write: tuple[str, ...]) 
             return f"{event} {arguments!r:.200}"
         if event not in READ + WRITTEN or not arguments or not isinstance(arguments[0], str | bytes | os.PathLike):
             return None
+        if (
+            event in ("os.remove", "os.rmdir") and arguments[-1] >= 0
+        ):  # a part of shutil.rmtree, which is watched itself
+            return None
         path = os.path.realpath(os.fsdecode(arguments[0]))
         writes = event in WRITTEN or (event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & 3))
         if writes:

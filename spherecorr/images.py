@@ -6,6 +6,7 @@ fails on EXIF tags that have nothing to do with the picture, and refuses PNG fil
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -114,7 +115,7 @@ def _open(source: ImageLike) -> Image.Image:
         _check_size(image, what)
         return _upright(image) if path is None else _upright_copy(image)
 
-    if path is not None and not path.is_file():
+    if path is not None and not os.path.isfile(path):  # False, too, for names that no system takes
         raise ImageError(f"There is no image file '{source}'.")
     try:
         return use(source) if isinstance(source, Image.Image) else _read(Path(source), use)

@@ -1,22 +1,26 @@
-"""Hostile inputs, a few of every kind of benchmarks/hostile.py: each gets a sentence, and the next honest call is right."""
+"""Hostile inputs of every kind of benchmarks/hostile.py: each gets a sentence, and the next honest call is right."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 from hostile import Faults, Spy, check_honest, try_input
 from hostile_files import hostile_spheres
-from hostile_inputs import Stage, hostile_inputs
+from hostile_inputs import hostile_inputs
+from hostile_stage import Stage, event_body, private
 from page_client import Refused
 from safetensors.torch import load_file, save_file
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.sphere.checkpoint import CheckpointError, load_sphere, sphere_settings
 from spherecorr.sphere.settings import SphereSettings
+from spherecorr.ui.address import Places
 from spherecorr.ui.blocks import build_demo, launch
+from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
 from spherecorr.ui.guard import MISFIT, NOT_UNDERSTOOD
+from spherecorr.ui.image_files import uploaded
+from spherecorr.ui.teaching_files import taught_sphere
 
 A_KIND = 10
 
@@ -36,7 +40,8 @@ def spheres(tiny_app, tmp_path_factory, marker):
 def stage(tiny_app, spheres, tmp_path_factory):
     from dataclasses import replace
 
-    demo = build_demo(replace(tiny_app, spheres=(*tiny_app.spheres, *spheres)))
+    kept = tmp_path_factory.mktemp("teach")
+    demo = build_demo(replace(tiny_app, spheres=(*tiny_app.spheres, *spheres), teach_folder=kept))
     _, address, _ = launch(demo=demo, prevent_thread_lock=True)
     secret = tmp_path_factory.mktemp("outside") / "secret.png"
     shutil.copy(tiny_app.examples / "b.png", secret)
@@ -66,11 +71,9 @@ def test_the_inputs_are_a_thousand_and_the_same_for_the_same_seed(stage):
 
 
 def test_a_page_of_another_version_is_told_to_reload(stage):
-    for event in (found for found in stage.page.events if found["api_visibility"] == "private"):
+    for event in (found for found in private(stage) if found["inputs"]):
         with pytest.raises(Refused, match=MISFIT):
-            stage.page.post_event(
-                json.dumps({"data": [], "fn_index": event["id"], "session_hash": stage.page.session}), event["queue"]
-            )
+            stage.page.post_event(event_body(stage, event, "[]", "null"), event["queue"])
     with pytest.raises(Refused, match=MISFIT):
         stage.page.choose("backbone", "local-dir:/etc")
     for menu, value in (("truth-list", []), ("truth-category", ["x"]), ("truth-number", float("nan"))):
@@ -92,6 +95,21 @@ def test_a_request_for_what_is_not_there_is_refused_without_a_trace(stage, path,
         answer = stage.page.http.post(f"/gradio_api/{path}", json={"data": []})
     assert (answer.status_code, answer.json()["error"]) == (400, NOT_UNDERSTOOD)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["\0", "\ud800", "x" * 5000, "../secret.png", "..", ""], ids=ascii)
+def test_what_no_system_takes_for_a_path_is_no_upload_and_no_picture_of_an_address(stage, tiny_app, name):
+    from gradio.utils import get_upload_folder
+
+    folder, engine = get_upload_folder(), Engine(tiny_app)
+    with pytest.raises(SpherecorrError, match=r"uploaded files|There is no image file|cannot be opened"):
+        engine.open(uploaded(f"{folder}/{name}"))
+    with pytest.raises(SpherecorrError, match=r"no longer held here"):
+        Places(tiny_app.examples).open(f"uploads/{name}", engine)
+
+
+def test_an_empty_menu_names_no_sphere(tmp_path):
+    assert taught_sphere(tmp_path, None) is None
 
 
 # Checkpoints

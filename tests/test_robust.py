@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from app_driver import App
 from page_client import PageClient, Refused
 from tiny_models import blocks, encoded_png
 from watched_app import WatchedApp
@@ -35,7 +34,7 @@ def blocked(answer):
     return ask
 for owner, name in ((socket.socket, "connect"), (socket.socket, "connect_ex"), (socket, "getaddrinfo")):
     setattr(owner, name, blocked(getattr(owner, name)))
-settings = AppSettings({backbones!r}, {spheres!r}, Path({examples!r}), device="cpu")
+settings = AppSettings({backbones!r}, {spheres!r}, Path({examples!r}), device="cpu", teach_folder=folder / "teach")
 launch(port=port, settings=settings)
 """
 

@@ -204,7 +204,7 @@ def _domain(path: Path, feature_dim: int) -> Domain:
 
 
 def _new_mapper(settings: SphereSettings) -> SphereMapper:
-    """A mapper that waits for its weights; whatever a file says of its size, it takes no memory and draws no numbers."""
+    """A mapper that waits for its weights: whatever a file says of its size, it takes no memory nor random numbers."""
     with torch.device("meta"):
         return SphereMapper(settings)
 

@@ -48,12 +48,20 @@ def served_picture(image: Image.Image, format: str = "jpeg") -> str:
     return served(buffer.getvalue(), f"image.{format}")
 
 
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path that somebody claims lies in a folder; False for what no system takes for a path."""
+    try:
+        return is_in_or_equal(path, folder)
+    except (ValueError, OSError):
+        return False
+
+
 def uploaded(path: Any) -> Path:
     """A file that a visitor has uploaded to this app.
 
     Raises:
         SpherecorrError: the path is what a program claims, and no uploaded file lies there.
     """
-    if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
+    if not isinstance(path, str) or not is_inside(path, get_upload_folder()):
         raise SpherecorrError("Send images as uploaded files, in Python with gradio_client's handle_file(path).")
     return Path(path)
