@@ -10,6 +10,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -24,6 +25,7 @@ from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
+from spherecorr.ui.guard import MISFIT
 from spherecorr.ui.table import match_records
 
 HOW_TO_SEND = "Send images as uploaded files, in Python with gradio_client's handle_file(path)."
@@ -199,6 +201,22 @@ def test_each_field_is_checked_at_the_door(address, settings, field, values, wor
         assert ended == "error" and words in said and len(said) < 600 and "\n" not in said, (value, said)
 
 
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("v2/match", '{"points": [[1, 1]]}'), ("v2/match", '{"fields": 1}'), ("v2/match", "[1]"), ("v2/other", "{}"),
+        ("other", '{"data": []}'), ("match", "{}"), ("match", "["), ("match", "[" * 100_000),
+        ("v2/pca", '{"source": NaN}'),
+    ],
+    ids=lambda value: value[:20],
+)  # fmt: skip
+def test_a_call_that_is_none_is_refused(address, route, body):
+    with pytest.raises(HTTPError) as refused:
+        post(f"{address}/gradio_api/call/{route}", body.encode())
+    answer = refused.value.read().decode()
+    assert refused.value.code in (400, 404, 422) and "Traceback" not in answer and len(answer) < 1000
+
+
 def test_a_sphere_of_another_backbone_is_refused_by_name_and_not_taken_by_default(client, settings):
     with pytest.raises(AppError, match="takes features of 384 channels"):
         client.predict(*images(settings), [[10, 10]], sphere=settings.spheres[0], api_name="/match")
@@ -244,7 +262,7 @@ def test_the_pages_own_events_fetch_nothing_either(address, spy):
         said = answer.read().decode()
     assert "uploaded files" in said and spy.asked == []
     ended, data = call(address, event["api_name"], '{"data": []}')
-    assert (ended, json.loads(data)["error"]) == ("error", INTERNAL_ERROR)
+    assert (ended, json.loads(data)["error"]) == ("error", MISFIT)
 
 
 def test_the_address_of_an_upload_stands_for_the_upload(address, settings):

@@ -18,7 +18,7 @@ from spherecorr.ui.address import Places
 from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
-from spherecorr.ui.guard import MISFIT, NOT_UNDERSTOOD
+from spherecorr.ui.guard import MISFIT, NO_ENDPOINT, NOT_UNDERSTOOD
 from spherecorr.ui.image_files import uploaded
 from spherecorr.ui.teaching_files import taught_sphere
 
@@ -88,12 +88,13 @@ def choose(page, menu, value):
     page.trigger("truth-open", "click")
 
 
-@pytest.mark.parametrize("path", ["queue/join", "run/predict", "call/nothing"])
-def test_a_request_for_what_is_not_there_is_refused_without_a_trace(stage, path, caplog):
-    answer = stage.page.http.post(f"/gradio_api/{path}", json={"data": [], "fn_index": 999, "session_hash": "x"})
-    if path == "call/nothing":
-        answer = stage.page.http.post(f"/gradio_api/{path}", json={"data": []})
-    assert (answer.status_code, answer.json()["error"]) == (400, NOT_UNDERSTOOD)
+@pytest.mark.parametrize(
+    ("path", "said"), [("queue/join", NOT_UNDERSTOOD), ("run/predict", NOT_UNDERSTOOD), ("call/nothing", NO_ENDPOINT)]
+)
+def test_a_request_for_what_is_not_there_is_refused_without_a_trace(stage, path, said, caplog):
+    body = {"data": []} if path == "call/nothing" else {"data": [], "fn_index": 999, "session_hash": "x"}
+    answer = stage.page.http.post(f"/gradio_api/{path}", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (400, said)
     assert "Traceback" not in caplog.text
 
 

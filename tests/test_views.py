@@ -8,7 +8,7 @@ from spherecorr.geometry import resize_to_fit
 from spherecorr.identity import FeatureSource
 from spherecorr.matching.match import match_images
 from spherecorr.matching.similarity import ImageFeatures
-from spherecorr.views.matches import COLOURS, draw_pins, draw_ranks, match_figure, overlay_heat, text_colour, veil
+from spherecorr.views.matches import COLOURS, draw_pins, match_figure, overlay_heat, text_colour
 from spherecorr.views.pca import paint_cells, pca_pictures
 from spherecorr.views.sphere_plot import MAX_PATCHES, camera, great_circle, sphere_figure, sphere_patches
 from spherecorr.views.spheremap import sphere_picture
@@ -72,12 +72,6 @@ def test_there_are_twelve_colours_and_their_numbers_can_be_read():
     assert text_colour("#ffffff") == "black" and text_colour("#000080") == "white"
 
 
-def test_ranks_are_rings_around_all_but_the_best():
-    points = np.array([[50.5, 50.5], [200.5, 100.5], [np.nan, np.nan]])
-    xs, ys = changed(GREY, draw_ranks(GREY, points, "#008df9")).T
-    assert abs(xs.mean() - 200.5) < 1 and abs(ys.mean() - 100.5) < 1
-
-
 def test_heat_is_brightest_where_the_similarity_is_highest_and_leaves_the_image_alone_at_opacity_0():
     framing = resize_to_fit((300, 200), 300, 10)
     row = np.full((20, 30), -np.inf)
@@ -88,10 +82,6 @@ def test_heat_is_brightest_where_the_similarity_is_highest_and_leaves_the_image_
     assert abs(x + 0.5 - 205) <= 2 and abs(y + 0.5 - 105) <= 2
     assert overlay_heat(GREY, row, framing, 0.0) is GREY
     assert not len(changed(GREY, overlay_heat(GREY, np.full((20, 30), -np.inf), framing, 1.0)))
-
-
-def test_a_veil_keeps_the_size():
-    assert veil(GREY, "No sphere here. " * 10).size == GREY.size
 
 
 def test_cells_are_painted_where_they_lie_and_background_is_black():

@@ -330,11 +330,6 @@ class Engine:
         return backbone(_load(picture), resolution=presets[controls.preset], framing=framing)
 
 
-def best_matches(result: MatchResult) -> np.ndarray:
-    """The best matches `[N, 2]`: the fused ones, or the raw ones where there is no sphere."""
-    return (result.fused or result.raw).xy[:, 0]
-
-
 def _model_bytes(name: str) -> float:
     """About how much memory a backbone takes in single precision; of one that nobody knows, a ViT-B's."""
     spec = find(name)

@@ -21,6 +21,7 @@ from spherecorr.ui.failures import sentence
 from spherecorr.ui.image_files import forget_broken_uploads, uploaded
 
 FILE_ROUTE = "/gradio_api/file="
+NAMED_CALLS = "/gradio_api/call/"
 FILE_META = {"_type": "gradio.FileData"}
 MAX_DEPTH = 16
 LONGEST_PATH, MOST_NUMBER = 1000, 1e15
@@ -28,6 +29,7 @@ MOST_SAID = 300
 """Characters of a refusal by Gradio, which repeats what it was sent."""
 MISFIT = "The page sent values that it does not have; reload it."
 NOT_UNDERSTOOD = "This app knows no such request."
+NO_ENDPOINT = "There is no such endpoint, or it has other fields; see docs/api.md."
 NOT_KEPT = "The server cannot keep the file ({reason}). Try again later."
 MISTAKEN = (FnIndexInferError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 """What Gradio raises on requests that no client of its own sends."""
@@ -91,7 +93,9 @@ class Refusals:
             failed = isinstance(error, OSError)
             if failed:
                 forget_broken_uploads()
-            said = NOT_KEPT.format(reason=error.strerror or "no reason given") if failed else NOT_UNDERSTOOD
+                said = NOT_KEPT.format(reason=error.strerror or "no reason given")
+            else:
+                said = NO_ENDPOINT if NAMED_CALLS in scope["path"] else NOT_UNDERSTOOD
             await JSONResponse({"error": said}, 507 if failed else 400)(scope, receive, send)
 
 
@@ -144,7 +148,7 @@ def _served_path(address: str) -> str | None:
         route = urlsplit(address).path
     except ValueError:
         return None
-    return unquote(route.removeprefix(FILE_ROUTE)) if route.startswith(FILE_ROUTE) else None
+    return unquote(route.partition(FILE_ROUTE)[2]) or None  # what stands before is the app's place on its host
 
 
 def _reduced(payload: dict[str, Any]) -> dict[str, Any]:

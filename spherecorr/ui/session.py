@@ -98,10 +98,6 @@ class Picture:
         """Original pixels `[..., 2]` -> pixels of the shown copy."""
         return np.asarray(points) * np.divide(self.shown_size, self.size)
 
-    def from_shown(self, points: np.ndarray) -> np.ndarray:
-        """Pixels of the shown copy `[..., 2]` -> original pixels."""
-        return np.asarray(points) * np.divide(self.size, self.shown_size)
-
 
 @dataclass(frozen=True)
 class Controls:

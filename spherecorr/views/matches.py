@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from functools import lru_cache
 
 import cv2
@@ -69,35 +68,6 @@ def draw_marked(image: Image.Image, mask: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def draw_ranks(image: Image.Image, points: np.ndarray, colour: str) -> Image.Image:
-    """Draw the matches after the best one as rings that get smaller with their rank.
-
-    Args:
-        image: RGB.
-        points: `[k, 2]` in the image's own pixels, best first; the first and those with NaN are left out.
-        colour: such as '#ffc33b'.
-    """
-    image = image.copy()
-    draw = ImageDraw.Draw(image)
-    for rank, point in enumerate(points[1:], start=2):
-        if np.isfinite(point).all():
-            radius = max(image.size) / 100 * (0.9 + 1.1 / rank)
-            draw.ellipse(_circle(point, radius + 2), outline="white", width=5)
-            draw.ellipse(_circle(point, radius + 1), outline=colour, width=3)
-    return image
-
-
-def draw_rings(image: Image.Image, points: np.ndarray) -> Image.Image:
-    """Draw a broad white ring with a dark edge around each of `[N, 2]` points; rows with NaN are left out."""
-    image = image.copy()
-    draw = ImageDraw.Draw(image)
-    radius = max(image.size) / 100 * 2.2
-    for point in points[np.isfinite(points).all(axis=1)]:
-        draw.ellipse(_circle(point, radius + 2), outline="black", width=8)
-        draw.ellipse(_circle(point, radius), outline="white", width=4)
-    return image
-
-
 def overlay_heat(image: Image.Image, row: np.ndarray, framing: Framing, opacity: float) -> Image.Image:
     """Lay a similarity row over the image it belongs to: the more similar, the brighter and the less transparent.
 
@@ -117,18 +87,6 @@ def overlay_heat(image: Image.Image, row: np.ndarray, framing: Framing, opacity:
     colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     weight = opacity * np.sqrt(heat)
     return Image.fromarray(cv2.blendLinear(np.asarray(image), np.ascontiguousarray(colours), 1 - weight, weight))
-
-
-def veil(image: Image.Image, sentence: str) -> Image.Image:
-    """Fade the image and write a sentence on it."""
-    faded = Image.blend(image, Image.new("RGB", image.size, "#808790"), 0.72)
-    draw = ImageDraw.Draw(faded)
-    size = max(image.size) / 21
-    width = max(12, int(image.width / (size * 0.52)))
-    centre = (image.width / 2, image.height / 2)
-    text = textwrap.fill(sentence, width)
-    draw.multiline_text(centre, text, "white", ImageFont.load_default(size), anchor="mm", align="center", spacing=8)
-    return faded
 
 
 def match_panels(

@@ -45,8 +45,8 @@ def ground_truth_panel(page: Page, example: gr.Dropdown) -> None:
     with gr.Tab(TITLE):
         with gr.Row(elem_classes="sc-truth-menus"):
             lists = [(pairs.title, key) for key, pairs in truth.lists.items()]
-            counts = next(iter(truth.lists.values())).counts
-            chosen = gr.Dropdown(lists, value="0", label="Pairs of", elem_id="truth-list", min_width=160)
+            key, counts = next(((key, pairs.counts) for key, pairs in truth.lists.items()), (None, {}))
+            chosen = gr.Dropdown(lists, value=key, label="Pairs of", elem_id="truth-list", min_width=160)
             category = gr.Dropdown(list(counts), label="Category", elem_id="truth-category", min_width=160)
             number = gr.Slider(1, 2, 1, step=1, label="Pair", elem_id="truth-number", visible=False, min_width=160)
             open_pair = gr.Button("Open pair", size="sm", min_width=90, elem_id="truth-open")
