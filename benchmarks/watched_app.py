@@ -116,9 +116,7 @@ class WatchedApp:
             "GRADIO_ANALYTICS_ENABLED": "False",
             **self.environment,
         }
-        code = f"from pathlib import Path\nport, folder = {self.port}, Path({str(self.folder)!r})\n{self.code}"
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log, env=environment)
+        self.process = self._launch(environment)
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
@@ -128,6 +126,11 @@ class WatchedApp:
                 time.sleep(0.05)
         self.stop()
         raise RuntimeError(f"The app did not start:\n{self.log.read_text()[-2000:]}")
+
+    def _launch(self, environment: dict[str, str]) -> Any:
+        code = f"from pathlib import Path\nport, folder = {self.port}, Path({str(self.folder)!r})\n{self.code}"
+        with self.log.open("a") as log:
+            return subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log, env=environment)
 
     def stop(self) -> None:
         """Kill the process at once, as a machine that loses power would."""
