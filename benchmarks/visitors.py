@@ -43,10 +43,11 @@ MOST_MEMORY = 3000.0
 AT_ONCE = 4
 """Events of one kind that the queue runs beside each other, see `build_demo`."""
 SERVE = """
-from spherecorr.ui.blocks import launch
+import spherecorr.ui.blocks as blocks
 from spherecorr.ui.engine import AppSettings
+blocks.SESSIONS_KEPT = {sessions}
 settings = AppSettings({backbones!r}, {spheres!r}, Path({examples!r}), device="cpu", teach_folder=folder / "teach")
-launch(port=port, settings=settings)
+blocks.launch(port=port, settings=settings)
 """
 
 
@@ -223,7 +224,10 @@ def main() -> None:
             backbone = tiny_backbone(work / f"tiny {seed}", seed)
             backbones[backbone] = tiny_sphere(work / f"sphere {seed}", backbone, seed)
         examples = block_examples(work / "examples")
-        code = SERVE.format(backbones=(*backbones,), spheres=(*backbones.values(),), examples=str(examples))
+        sessions = options.visitors + 10  # so that the first crowd fills what is kept of visits
+        code = SERVE.format(
+            sessions=sessions, backbones=(*backbones,), spheres=(*backbones.values(),), examples=str(examples)
+        )
         app = WatchedApp(work / "app", code).start()
         try:
             faults = check(app, backbones, own_pictures(), options)

@@ -35,6 +35,8 @@ SPHERE = """<div class="sc-sphere sc-empty"><div class="sc-plot"></div>
 <p class="sc-message">The sphere appears here when both images are there.</p>
 <p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
 PRESETS = [("Fast (448 px)", "fast"), ("Balanced (512-518 px)", "balanced"), ("Fine (768-840 px)", "fine")]
+SESSIONS_KEPT = 500
+"""Visits that Gradio remembers, also of pages that were closed; each takes about 1 MB of what its panels showed."""
 # Nothing is fetched from the internet, fonts included.
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
@@ -125,6 +127,7 @@ def launch(
         css_paths=[HERE / "page.css", *sorted((HERE / "panels").glob("*.css"))],
         app_kwargs={"middleware": [Middleware(Refusals), Middleware(FreshScripts)]},
         max_file_size="60mb",
+        state_session_capacity=SESSIONS_KEPT,
         show_error=True,
         ssr_mode=False,
         mcp_server=mcp or None,
