@@ -93,7 +93,7 @@ def main() -> None:
             print(app.log.read_text()[-3000:])
             raise
         finally:
-            app.stop()
+            app.close()
         if Spy.asked:
             faults.add(f"{len(Spy.asked)} requests reached the server beside the app: {Spy.asked[:3]}")
     for kind, count in sorted(counts.items()):

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from page_client import PageClient
 from PIL import Image
 from tiny_models import block_examples, blocks, encoded_png, tiny_backbone, tiny_sphere
@@ -232,7 +231,7 @@ def main() -> None:
         try:
             faults = check(app, backbones, own_pictures(), options)
         finally:
-            app.stop()
+            app.close()
     for fault in faults:
         print(f"FAULT {fault}")
     sys.exit(1 if faults else 0)
@@ -257,9 +256,7 @@ def own_pictures() -> list[bytes]:
 def check(app: WatchedApp, backbones: dict[str, str], pictures: list[bytes], options: argparse.Namespace) -> list[str]:
     """All three parts; returns what is violated."""
     config = PageClient(app.address).config
-    assert app.process is not None
-    server = psutil.Process(app.process.pid)
-    record, memory = Record(), Memory(server)
+    record, memory = Record(), Memory(app.number)
 
     def crowd(visitors: int, actions: int, until: float = float("inf"), first: int = 0) -> None:
         with ThreadPoolExecutor(visitors) as pool:
@@ -361,10 +358,10 @@ def measure_waits(app: WatchedApp, config: dict, backbones: dict[str, str]) -> l
 
 
 class Memory:
-    """Samples the resident memory of a process, and how many actions were done by then."""
+    """Samples the resident memory of a process, and how many actions were done by then; on Linux."""
 
-    def __init__(self, process: psutil.Process):
-        self._process, self._stop = process, threading.Event()
+    def __init__(self, number: int):
+        self._pages, self._stop = Path(f"/proc/{number}/statm"), threading.Event()
         self.megabytes: list[float] = []
         self.actions: list[int] = []
 
@@ -383,7 +380,7 @@ class Memory:
 
     def _sample(self) -> None:
         while not self._stop.is_set():
-            self.megabytes.append(self._process.memory_info().rss / 1e6)
+            self.megabytes.append(int(self._pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
             self.actions.append(self._record.actions)
             self._stop.wait(0.5)
 

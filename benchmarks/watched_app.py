@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
+STARTER = """
+import os, signal, sys
+{imports}
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children leave nothing
+for code in map(bytes.fromhex, sys.stdin):
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        exec(code, {{"__name__": "__main__"}})
+        os._exit(0)
+    print(child, flush=True)
+"""
 SETTLED = "settled"
 """A file beside the list: from its appearance on, only what was touched before it, and what is served, may be read."""
 READ = ("open", "os.listdir", "os.scandir")
@@ -77,15 +91,18 @@ class WatchedApp:
         folder: for its log and list; uploads and temporary files go below it, too.
         code: Python that calls `spherecorr.ui.blocks.launch`; it finds `port` and `folder`.
         environment: more variables of the process.
+        imports: statements that take long; they are run once, in a process from which that of every start forks.
         port: of the address.
-        process: that serves.
+        number: of the process that serves.
     """
 
     folder: Path
     code: str
     environment: dict[str, str] = field(default_factory=dict)
+    imports: str = ""
     port: int = 0
-    process: subprocess.Popen | None = None
+    number: int = 0
+    _starter: subprocess.Popen | None = None
 
     @property
     def address(self) -> str:
@@ -116,27 +133,54 @@ class WatchedApp:
             "GRADIO_ANALYTICS_ENABLED": "False",
             **self.environment,
         }
-        self.process = self._launch(environment)
+        self.number = self._launch(environment)
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
+        while time.monotonic() < end and _is_there(self.number):
             try:
                 with urlopen(f"{self.address}/config", timeout=5):
                     return self
             except OSError:
                 time.sleep(0.05)
-        self.stop()
+        self.close()
         raise RuntimeError(f"The app did not start:\n{self.log.read_text()[-2000:]}")
 
-    def _launch(self, environment: dict[str, str]) -> Any:
-        code = f"from pathlib import Path\nport, folder = {self.port}, Path({str(self.folder)!r})\n{self.code}"
-        with self.log.open("a") as log:
-            return subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log, env=environment)
-
     def stop(self) -> None:
-        """Kill the process at once, as a machine that loses power would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        """Kill the process that serves at once, as a machine that loses power would."""
+        if self.number:
+            with suppress(ProcessLookupError):
+                os.kill(self.number, signal.SIGKILL)
+            while _is_there(self.number):
+                time.sleep(0.01)
+            self.number = 0
+
+    def close(self) -> None:
+        """Kill all that was started."""
+        self.stop()
+        if self._starter is not None:
+            self._starter.kill()
+            self._starter.communicate()
+
+    def _launch(self, environment: dict[str, str]) -> int:
+        """Have a process fork that serves; returns its number."""
+        if self._starter is None:
+            command = [sys.executable, "-c", STARTER.format(imports=self.imports)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            with self.log.open("a") as log:
+                self._starter = subprocess.Popen(command, stderr=log, env=environment, **pipes)
+        code = f"from pathlib import Path\nport, folder = {self.port}, Path({str(self.folder)!r})\n"
+        code += f"import os\nos.dup2(2, 1)\n{self.code}"
+        assert self._starter.stdin is not None and self._starter.stdout is not None
+        self._starter.stdin.write(code.encode().hex() + "\n")
+        self._starter.stdin.flush()
+        return int(self._starter.stdout.readline())
+
+
+def _is_there(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _free_port() -> int:

@@ -51,9 +51,9 @@ def server(tiny_app, tmp_path_factory):
         examples=str(tiny_app.examples),
     )  # fmt: skip
     here = {"HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "", "GRADIO_ANALYTICS_ENABLED": "True"}
-    app = WatchedApp(folder, code, here)
+    app = WatchedApp(folder, code, here, imports="import timm, torch, gradio, spherecorr.ui.blocks")
     yield app.start()
-    app.stop()
+    app.close()
 
 
 def test_without_a_network_every_action_is_answered_and_nobody_is_asked(server, tiny_app):
