@@ -42,7 +42,7 @@ class NoDownloads(Downloads):
 
 def press(weights, **data):
     """The panel's value after a button."""
-    return weights.press("", gr.EventData(None, data))[0]
+    return weights.press("", "", gr.EventData(None, data))[0]
 
 
 def items(weights):
@@ -102,7 +102,7 @@ def test_nothing_else_is_fetched(cache, key):
 def test_an_event_without_sense_changes_nothing(cache):
     weights = Weights(AppSettings(), downloads := NoDownloads())
     for data in (None, [], "start", {"action": "start"}):
-        assert weights.press("", gr.EventData(None, data))[0]["message"]
+        assert weights.press("", "", gr.EventData(None, data))[0]["message"]
     assert downloads.asked == []
 
 
@@ -138,13 +138,13 @@ def test_a_sphere_comes_into_the_menu_of_everybody(monkeypatch, tmp_path):
         command = (sys.executable, "-m", "spherecorr", "download", "--mirror", host.url)
         settings = replace(AppSettings(), backbones=("mini",))
         weights = Weights(settings, downloads := Downloads(command))
-        _, clock, known, _, sphere = weights.refresh("")
+        _, clock, known, _, sphere = weights.refresh("", "")
         assert not clock.active and [name for _, name in sphere.choices] == ["mini", NO_SPHERE]
         press(weights, action="start", key="sphere diysc-spair", accepted=True)
-        assert weights.refresh(known)[1].active  # the page looks again soon
+        assert weights.refresh(known, "")[1].active  # the page looks again soon
         wait(lambda: not downloads.is_busy())
         assert downloads.progress("sphere diysc-spair").state == "done"
-        shown, clock, _, _, sphere = weights.refresh(known)
+        shown, clock, _, _, sphere = weights.refresh(known, "")
         assert "sphere diysc-spair" not in [item["key"] for item in shown["items"]] and not clock.active
         assert [name for _, name in sphere.choices] == ["mini", "diysc-spair", NO_SPHERE]
         assert present_spheres(AppSettings().spheres) == ("mini", "diysc-spair")

@@ -49,11 +49,14 @@ export function start({ element, props, trigger, watch, upload, server }) {
   }
   function picture(kind, key, step = 0) {
     const name = `${kind} ${key} ${step}`;
-    if (!pictures.has(name)) pictures.set(name, call("picture", { key, kind }).then((answer) => answer.picture || ""));
+    if (!pictures.has(name)) pictures.set(name, call("picture", { key, kind }).then((answer) => answer.picture));
     return pictures.get(name);
   }
   async function load(image, kind, key, step) {
-    image.src = (await picture(kind, key, step)) || "data:,";
+    const found = await picture(kind, key, step);
+    if (found) image.src = found;
+    else pictures.delete(`${kind} ${key} ${step}`); // to be asked for again
+    image.hidden = !found;
   }
 
   // ---- what is shown
@@ -129,6 +132,7 @@ export function start({ element, props, trigger, watch, upload, server }) {
     part("forget").hidden = !view.photographs.length;
     part("train").hidden = !view.photographs.length;
     const { start, backbone } = props.value || {};
+    part("from").hidden = !backbone;
     part("from").textContent = start === "none" ? `from nothing, on ${backbone}` : `from the sphere ${start}, on ${backbone}`;
   }
 

@@ -33,8 +33,9 @@ def weights_panel(page: Page, downloads: Downloads | None = None) -> None:
             js_on_load=(HERE / "weights.js").read_text(encoding="utf-8"),
             elem_id="weights",
         )
+        # Within the tab: beside it they would count as tabs, and the next panel would have two titles.
         clock = gr.Timer(SECONDS, active=False)
-    known = gr.State("")
+        known = gr.State("")
     outputs: Any = [shown, clock, known, backbone, sphere]
     gr.on([tab.select, clock.tick], weights.refresh, [known, sphere], outputs, queue=False, **PRIVATE)
     shown.submit(weights.press, [known, sphere], outputs, queue=False, **PRIVATE)
