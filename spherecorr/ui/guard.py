@@ -31,8 +31,16 @@ MISFIT = "The page sent values that it does not have; reload it."
 NOT_UNDERSTOOD = "This app knows no such request."
 NO_ENDPOINT = "There is no such endpoint, or it has other fields; see docs/api.md."
 NOT_KEPT = "The server cannot keep the file ({reason}). Try again later."
-MISTAKEN = (FnIndexInferError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
-"""What Gradio raises on requests that no client of its own sends."""
+MISTAKEN: tuple[type[Exception], ...] = (
+    FnIndexInferError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    OSError,
+)
+"""What Gradio raises on requests that no client of its own sends, and on a full disk."""
 
 log = logging.getLogger(__name__)
 
@@ -86,17 +94,17 @@ class Refusals:
 
         try:
             await self.app(scope, receive, sending)
-        except (*MISTAKEN, OSError) as error:
+        except MISTAKEN as error:
             if scope["type"] != "http" or began:
                 raise
             log.warning("Refused %s %s (%s)", scope["method"], ascii(scope["path"])[:200], type(error).__name__)
-            failed = isinstance(error, OSError)
-            if failed:
+            if isinstance(error, OSError):
                 forget_broken_uploads()
-                said = NOT_KEPT.format(reason=error.strerror or "no reason given")
+                answer = JSONResponse({"error": NOT_KEPT.format(reason=error.strerror or "no reason given")}, 507)
             else:
                 said = NO_ENDPOINT if NAMED_CALLS in scope["path"] else NOT_UNDERSTOOD
-            await JSONResponse({"error": said}, 507 if failed else 400)(scope, receive, send)
+                answer = JSONResponse({"error": said}, 400)
+            await answer(scope, receive, send)
 
 
 def checked(value: Any, depth: int = 0) -> Any:
