@@ -35,7 +35,7 @@ from watched_app import WatchedApp
 PANELS = ("Matches", "PCA", "Sphere maps", "Ground truth", "Methods")
 OWN_PICTURES = 6
 SAME = ("pictures", "example", "ready", "sphere", "globe", "problem", "notices", "about")
-MOST_GROWTH = 40.0
+MOST_GROWTH = 60.0
 """MB per 1,000 actions that the memory may seem to grow, once it is warm."""
 MOST_MEMORY = 3000.0
 """MB; a free Space has 16,000."""
@@ -385,10 +385,10 @@ class Memory:
             self._stop.wait(0.5)
 
     def growth(self) -> float:
-        """MB per 1,000 actions, the slope of a line through the samples."""
-        if len(set(self.actions)) < 2:
-            return 0.0
-        return float(np.polyfit(np.array(self.actions) / 1000, self.megabytes, 1)[0])
+        """MB per 1,000 actions, the slope of a line through the second half of the samples, when it is warm."""
+        half = len(self.actions) // 2
+        actions, megabytes = np.array(self.actions[half:]) / 1000, self.megabytes[half:]
+        return float(np.polyfit(actions, megabytes, 1)[0]) if len(set(actions)) > 1 else 0.0
 
 
 def row(what: str, found: str) -> None:
