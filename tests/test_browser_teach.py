@@ -1,25 +1,24 @@
 """The panel "Teach" in headless Chromium: photographs come, arrows are turned, a sphere is trained and matched with."""
 
 import json
-import shutil
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from explorer import MARKS, watch
 from photographs import FACES, paint
 from PIL import Image
 
 from spherecorr.pipelines.recipes import TEACH
 from spherecorr.ui.blocks import build_demo, launch
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SHORT = replace(TEACH, steps=8, resolution=128, show_every=2, fewest=2, held_out=0.25)
 COUNT = 24
 WORDS = {0: "faces you", 90: "faces left", 180: "faces away", 270: "faces right"}
 STATUS = "document.querySelector('.sc-teach-say').textContent"
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +33,15 @@ def server(tiny_app, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(server):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        troubles = []
-
-        def note(text):
-            if "AbortError" not in text:  # Gradio's own stream says so when a page is left
-                troubles.append(text)
-
-        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: note(str(error)))
-        page.goto(server[0])
-        open_panel(page)
-        yield page
-        browser.close()
-        assert troubles == []
+def page(browser, server):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    troubles = watch(page, server[0])
+    page.goto(server[0])
+    open_panel(page)
+    yield page
+    found = [text for text in troubles if "AbortError" not in text]  # Gradio's own stream, when a page is left
+    page.close()
+    assert found == []
 
 
 @pytest.fixture(scope="module")

@@ -1,34 +1,24 @@
 """The panel "Ground truth" in headless Chromium: a rendered pair opened by the menus."""
 
-import shutil
-
 import pytest
+from explorer import MARKS, watch
 
 from spherecorr.ui.blocks import build_demo, launch
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+pytestmark = MARKS
 
 
 @pytest.fixture
-def page(tiny_app):
+def page(browser, tiny_app):
     """The page of the tiny app; at its end no console error may have happened."""
-    from playwright.sync_api import sync_playwright
-
     demo = build_demo(tiny_app)
     _, address, _ = launch(demo=demo, prevent_thread_lock=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(60_000)
-        troubles = []
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.goto(address)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(60_000)
+    troubles = watch(page, address)
+    page.goto(address)
+    yield page
+    page.close()
     demo.close()
     assert not troubles
 

@@ -1,16 +1,14 @@
 """The panel "Weights" in headless Chromium: a backbone is fetched, stopped, gone on with, and then in the menu."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
+from explorer import MARKS, watch
 from slow_host import DINOV2_S, slow_host, weights
 
 from spherecorr.ui.blocks import build_demo, launch
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+pytestmark = MARKS
 
 
 @pytest.fixture
@@ -28,20 +26,14 @@ def address(tiny_app, host):
 
 
 @pytest.fixture
-def page(address):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        troubles = []
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.goto(address)
-        page.get_by_role("tab", name="Weights").click()
-        yield page
-        browser.close()
-        assert not troubles
+def page(browser, address):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    troubles = watch(page, address)
+    page.goto(address)
+    page.get_by_role("tab", name="Weights").click()
+    yield page
+    page.close()
+    assert not troubles
 
 
 def row(page, key):

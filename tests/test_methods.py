@@ -104,7 +104,7 @@ class OnStore(Engine):
         super().__init__(settings)
         self.store = store
 
-    def _extract(self, picture, controls, framing="fit"):
+    def _extract_features(self, picture, controls, framing="fit"):
         path = Path(picture.path)
         return (self.store.mirror if picture.mirrored else self.store)[f"{path.parent.name}/{path.stem}"]
 
@@ -218,8 +218,8 @@ def test_what_cannot_be_had_says_why(tiny_app, settings, pairs, everywhere, tmp_
 class OnLevels(Engine):
     """An engine whose features are two levels of one model, so that pairs have to be joined."""
 
-    def _extract(self, picture, controls, framing="fit"):
-        first = super()._extract(picture, controls, framing)
+    def _extract_features(self, picture, controls, framing="fit"):
+        first = super()._extract_features(picture, controls, framing)
         second = first.features.flip(0)[:24, ::2, ::2] ** 2
         framing = resize_to_fit(first.framing.image_size, 448, 32)
         return replace(first, parts=(FeatureMap(second, framing, replace(first.source, dim=24, patch=32)),))

@@ -36,7 +36,7 @@ PICTURE = 240  # px, long side of a sphere map's picture
 EVERY = 0.3  # seconds between two reports
 
 
-class _Ended(Exception):
+class _Ended(SpherecorrError):
     """The input has ended before the first step."""
 
 

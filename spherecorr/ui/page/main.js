@@ -193,8 +193,14 @@ class Explorer {
 
   // Drawing
 
+  // Of all points; the same array until something changes that they are computed from.
   matches() {
-    return this.pair ? this.points.map((point) => this.pair.match(point, this.controls)) : [];
+    const { pair, points } = this;
+    const { alpha, foreground, ranks } = this.controls;
+    const asked = [pair, points, alpha, foreground, ranks];
+    if (!this.matched || asked.some((value, i) => value !== this.matched.asked[i]))
+      this.matched = { asked, found: pair ? points.map((point) => pair.match(point, this.controls)) : [] };
+    return this.matched.found;
   }
 
   schedule() {

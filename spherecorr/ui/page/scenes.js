@@ -71,6 +71,12 @@ export class Scenes {
   moved(matches) {
     const { pair, controls } = this.explorer;
     if (!pair.sphere || controls.alpha === pair.sphere.alpha) return matches.map(() => false);
+    if (this.compared?.matches !== matches) this.compared = { matches, moved: this.compare(matches) };
+    return this.compared.moved;
+  }
+
+  compare(matches) {
+    const { pair, controls } = this.explorer;
     return matches.map(({ cell, fused }) => bestCell(pair.row(cell, "fused", { ...controls, alpha: pair.sphere.alpha })) !== fused.cells[0]);
   }
 
@@ -105,11 +111,10 @@ export class Scenes {
     const table = document.querySelector("#table table");
     if (!table) return;
     const { pair, active, constants } = this.explorer;
+    if (this.tabled?.matches === matches && this.tabled.active === active) return;
+    this.tabled = { matches, active };
     const found = records(matches);
     const moved = pair ? this.moved(matches) : [];
-    const state = JSON.stringify([found, active, moved]);
-    if (state === this.tabled) return;
-    this.tabled = state;
     fillTable(table, found, { active, moved, ...constants, choose: (i) => this.explorer.choose(i) });
     document.querySelector("#table").classList.toggle("sc-empty", !found.length);
   }
