@@ -6,8 +6,10 @@ fails on EXIF tags that have nothing to do with the picture, and refuses PNG fil
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TypeAlias, TypeVar
@@ -39,6 +41,9 @@ SIDEWAYS = (5, 6, 7, 8)
 """Orientations that swap width and height."""
 ORIENTED_INFO = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 """Entries of `Image.info` that may hold an orientation."""
+
+RUN_BY_OTHERS = ("EPS", "WMF", "FPX", "MIC", "GRIB", "BUFR", "HDF5")
+"""Formats that are programs, or that Pillow hands to other programs: Ghostscript would run what an EPS file says."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
@@ -110,7 +115,7 @@ def _open(source: ImageLike) -> Image.Image:
         _check_size(image, what)
         return _upright(image) if path is None else _upright_copy(image)
 
-    if path is not None and not path.is_file():
+    if path is not None and not os.path.isfile(path):  # False, too, for names that no system takes
         raise ImageError(f"There is no image file '{source}'.")
     try:
         return use(source) if isinstance(source, Image.Image) else _read(Path(source), use)
@@ -145,7 +150,13 @@ def _open_lazily(file: Path | IO[bytes]) -> Image.Image:
     with warnings.catch_warnings():
         # Sizes are checked here, in words of our own.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file)
+        return Image.open(file, formats=_formats())
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in Image.ID if name not in RUN_BY_OTHERS]
 
 
 def _without_texts(png: bytes) -> bytes:

@@ -25,6 +25,7 @@ from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
+from spherecorr.ui.guard import MISFIT
 from spherecorr.ui.table import match_records
 
 HOW_TO_SEND = "Send images as uploaded files, in Python with gradio_client's handle_file(path)."
@@ -261,7 +262,7 @@ def test_the_pages_own_events_fetch_nothing_either(address, spy):
         said = answer.read().decode()
     assert "uploaded files" in said and spy.asked == []
     ended, data = call(address, event["api_name"], '{"data": []}')
-    assert (ended, json.loads(data)["error"]) == ("error", INTERNAL_ERROR)
+    assert (ended, json.loads(data)["error"]) == ("error", MISFIT)
 
 
 def test_the_address_of_an_upload_stands_for_the_upload(address, settings):

@@ -247,6 +247,7 @@ def test_a_hub_id_in_the_cache_loads_without_network(folder, tmp_path, monkeypat
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("spherecorr.hub._fetch_from_hub", None)  # not even for what it does not have
     assert load_sphere("somebody/a-sphere").settings == SETTINGS
 
 

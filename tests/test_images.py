@@ -264,6 +264,15 @@ def test_text_file_with_an_images_name(tmp_path):
         load_image(tmp_path / "notes.png")
 
 
+def test_no_other_program_is_run_to_read_a_picture(tmp_path, monkeypatch):
+    """Pillow would have Ghostscript run an EPS file."""
+    path = tmp_path / "program.png"
+    Image.new("RGB", (40, 40), "red").save(path, "EPS")
+    monkeypatch.setattr("subprocess.Popen", None)
+    with pytest.raises(ImageError, match=r"'program.png' is not an image that can be read"):
+        load_image(path)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "webp", "tif", "bmp"])
 def test_truncated_file(suffix, tmp_path):
     path = tmp_path / f"cut.{suffix}"

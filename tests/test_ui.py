@@ -101,6 +101,17 @@ def test_the_example_chosen_while_another_is_computed_is_the_one_that_is_drawn(t
     assert shown["example"] == "back" and shown["ready"] and shown["pictures"]["source"]["size"] == (300, 300)
 
 
+def test_a_page_that_waits_is_drawn_when_another_visitor_was_quicker(tiny_app, controls):
+    app, session, other = App(replace(tiny_app)), Session(), Session()
+    app.choose(session, "blocks")
+    assert COMPUTING in app.draw(session, controls)["status"]
+    app.choose(other, "blocks")
+    app.handlers.settle(other, *values(controls))
+    assert app.handlers.settle(session, *values(controls)) == session.revision == 2
+    assert app.draw(session, controls)["ready"]
+    assert skipped(app.handlers.settle(session, *values(controls)))
+
+
 def test_features_are_asked_for_again_if_they_were_dropped_before_they_were_drawn(tiny_app, controls):
     app, session = App(replace(tiny_app)), Session()
     app.choose(session, "blocks")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -125,11 +124,13 @@ def import_authors(path: str | Path) -> SphereMapper:
         raise CheckpointError(f"There is no sphere checkpoint '{path}'.")
     try:
         public = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # on a file that is no pickle the reader fails in nearly any way
         raise CheckpointError(f"'{path}' is damaged, or holds more than a state dict of tensors.") from error
     first = public.get("sphere_mapper.0.weight") if isinstance(public, dict) else None
     if not isinstance(first, Tensor) or first.ndim != 2:
         raise CheckpointError(f"'{path}' is no state dict of the paper's authors: it has no sphere_mapper.0.weight.")
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in public.items()):
+        raise CheckpointError(f"'{path}' is no state dict of the paper's authors: not all of it are named tensors.")
     state = {_own_key(key): value for key, value in public.items() if not key.startswith(AUTHORS_TRAINING_ONLY)}
     width, dim = first.shape
     settings = SphereSettings(
@@ -159,6 +160,8 @@ def _is_hub_id(source: str | Path, path: Path) -> bool:
 
 
 def _fetch(repository: str) -> Path:
+    if all(cached_file(repository, name) for name in (CONFIG, WEIGHTS)):  # without asking for what it may not have
+        return fetch_file(repository, WEIGHTS).parent
     try:
         fetch_file(repository, CONFIG)
         folder = fetch_file(repository, WEIGHTS).parent
@@ -201,15 +204,15 @@ def _domain(path: Path, feature_dim: int) -> Domain:
 
 
 def _new_mapper(settings: SphereSettings) -> SphereMapper:
-    """A mapper that waits for its weights; the caller's random numbers stay as they are."""
-    with torch.random.fork_rng(devices=[]):
+    """A mapper that waits for its weights: whatever a file says of its size, it takes no memory nor random numbers."""
+    with torch.device("meta"):
         return SphereMapper(settings)
 
 
 def _read_settings(path: Path) -> SphereSettings:
     try:
         return _settings(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} does not describe a sphere mapper: {error}.") from error
 
 
@@ -238,5 +241,8 @@ def _fill(mapper: SphereMapper, state: dict[str, Tensor], path: Path) -> SphereM
     if faults:
         rest = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise CheckpointError(f"The weights {path} do not fit the mapper: {', '.join(faults[:3])}{rest}.")
-    mapper.load_state_dict(state)
+    for key, tensor in state.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise CheckpointError(f"{path} is damaged: {key} holds values that are no finite numbers; fetch it again.")
+    mapper.load_state_dict({key: tensor.float() for key, tensor in state.items()}, assign=True)
     return mapper.eval()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.identity import FeatureSource
+
+MOST = {"feature_dim": 65_536, "width": 65_536, "depth": 64, "resolution": 16_384}
+"""Above these a file is damaged, or was made to fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,15 @@ class SphereSettings:
     categories: tuple[str, ...] = ()
 
     def __post_init__(self):
+        for name, most in MOST.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or not 1 <= value <= most):
+                raise SpherecorrError(f"A mapper's {name} is a whole number from 1 to {most:,}; got {value!r}.")
+        for name in ("alpha", "symmetric_angle", "mirror_angle", "visible_angle"):
+            value = getattr(self, name)
+            wanted = value is not None or name == "mirror_angle"
+            if not wanted or not isinstance(value, int | float | None) or not math.isfinite(value or 0):
+                raise SpherecorrError(f"A mapper's {name} is a finite number; got {value!r}.")
         if not 0 <= self.alpha <= 1:
             raise SpherecorrError(f"alpha is the sphere's share and must lie between 0 and 1; got {self.alpha:g}.")
         if self.surface not in ("sphere", "plane"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
-from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio.utils import get_upload_folder
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.engine import Engine
+from spherecorr.ui.image_files import is_inside
 from spherecorr.ui.session import Picture
 
 MIRRORED = "!mirrored"
@@ -27,7 +29,7 @@ class Places:
     def name(self, picture: Picture) -> str | None:
         """How an address names a picture; None where it lies elsewhere."""
         for place, folder in self._folders().items():
-            if is_in_or_equal(picture.path, folder):
+            if is_inside(picture.path, folder):
                 inside = Path(picture.path).resolve().relative_to(Path(folder).resolve())
                 return f"{place}/{inside.as_posix()}{MIRRORED if picture.mirrored else ''}"
         return None
@@ -40,8 +42,8 @@ class Places:
         """
         place, _, inside = name.removesuffix(MIRRORED).partition("/")
         folder = self._folders().get(place)
-        path = Path(folder, inside) if folder is not None and inside and "\0" not in inside else None
-        if path is None or not is_in_or_equal(str(path), str(folder)) or not path.is_file():
+        path = os.path.join(folder, inside) if folder is not None and inside else None
+        if path is None or not is_inside(path, str(folder)) or not os.path.isfile(path):
             raise SpherecorrError("A picture of this address is no longer held here. Open it again.")
         picture = engine.open(path)
         return picture.mirror() if name.endswith(MIRRORED) else replace(picture)

@@ -12,8 +12,9 @@ from spherecorr.ui.drawing import Drawing
 from spherecorr.ui.engine import AppSettings, Engine
 from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
-from spherecorr.ui.guard import CALL_ERRORS, GuardedBlocks, refuse_fields
+from spherecorr.ui.guard import GuardedBlocks, Refusals
 from spherecorr.ui.handlers import Handlers
+from spherecorr.ui.image_files import forget_broken_uploads
 from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.page import NEWEST, PRIVATE, Page
 from spherecorr.ui.panels.ground_truth import ground_truth_panel
@@ -34,6 +35,8 @@ SPHERE = """<div class="sc-sphere sc-empty"><div class="sc-plot"></div>
 <p class="sc-message">The sphere appears here when both images are there.</p>
 <p class="sc-caption">● source &nbsp; ◆ target &nbsp; arcs: point → fused match</p></div>"""
 PRESETS = [("Fast (448 px)", "fast"), ("Balanced (512-518 px)", "balanced"), ("Fine (768-840 px)", "fine")]
+SESSIONS_KEPT = 500
+"""Visits that Gradio remembers, also of pages that were closed; each takes about 1 MB of what its panels showed."""
 # Nothing is fetched from the internet, fonts included.
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
@@ -44,7 +47,7 @@ def build_demo(settings: AppSettings | None = None) -> gr.Blocks:
     engine = Engine(settings)
     handlers = Handlers(engine)
     drawing = Drawing(engine, handlers.examples, handlers.places)
-    with GuardedBlocks(title="spherecorr", delete_cache=(3600, 86400)) as demo:
+    with GuardedBlocks(title="spherecorr", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         session = gr.State(Session())
         revision, needs = gr.Number(0, visible="hidden"), gr.Textbox(visible="hidden")
         gr.HTML(HEADER)
@@ -106,6 +109,7 @@ def launch(
     Returns:
         Gradio's (server, local address, public address).
     """
+    forget_broken_uploads()
     demo = demo or build_demo(settings)
     theme = gr.themes.Default(
         primary_hue="indigo",
@@ -121,11 +125,9 @@ def launch(
         share=share,
         theme=theme,
         css_paths=[HERE / "page.css", *sorted((HERE / "panels").glob("*.css"))],
-        app_kwargs={
-            "middleware": [Middleware(FreshScripts)],
-            "exception_handlers": dict.fromkeys(CALL_ERRORS, refuse_fields),
-        },
+        app_kwargs={"middleware": [Middleware(Refusals), Middleware(FreshScripts)]},
         max_file_size="60mb",
+        state_session_capacity=SESSIONS_KEPT,
         show_error=True,
         ssr_mode=False,
         mcp_server=mcp or None,

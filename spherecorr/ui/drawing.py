@@ -60,6 +60,7 @@ class Drawing:
             shown, needs = self._shown(visit, Controls.of_page(*values), failure, settled)
         except Exception as error:
             shown, needs = {"status": (sentence(error), "warn"), "opening": visit.opening}, gr.skip()
+        session.waiting = shown["status"][0] == COMPUTING
         return Drawn({**shown, "note": note, "revision": number}, needs)
 
     def _shown(self, visit: Visit, controls: Controls, failure: Failure, settled: int) -> tuple[dict, Any]:

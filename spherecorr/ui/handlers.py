@@ -96,7 +96,8 @@ class Handlers:
         try:
             controls = Controls.of_page(*values)
             needs = self.engine.needs(visit, controls)
-            if visit.pair is None or self.engine.is_ready(visit, controls):
+            ready = self.engine.is_ready(visit, controls)
+            if visit.pair is None or (ready and not session.waiting):  # another visitor may have had them computed
                 return gr.skip()
             for picture in visit.pair:
                 self.engine.features(picture, controls)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,7 +17,17 @@ from spherecorr.files import write_atomic
 from spherecorr.identity import digest
 
 JPEG_QUALITY = 85
+BROKEN_AFTER = 600
+"""Seconds without a new byte after which an upload has ended."""
 _writing = Lock()
+
+
+def forget_broken_uploads() -> None:
+    """Delete what uploads that ended in their middle have left: Gradio keeps it for ever."""
+    for path in Path(get_upload_folder()).glob("tmp*"):  # whole ones lie in folders of their own
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > BROKEN_AFTER:
+                path.unlink()
 
 
 def served(data: bytes, name: str) -> str:
@@ -36,12 +48,20 @@ def served_picture(image: Image.Image, format: str = "jpeg") -> str:
     return served(buffer.getvalue(), f"image.{format}")
 
 
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path that somebody claims lies in a folder; False for what no system takes for a path."""
+    try:
+        return is_in_or_equal(path, folder)
+    except (ValueError, OSError):
+        return False
+
+
 def uploaded(path: Any) -> Path:
     """A file that a visitor has uploaded to this app.
 
     Raises:
         SpherecorrError: the path is what a program claims, and no uploaded file lies there.
     """
-    if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
+    if not isinstance(path, str) or not is_inside(path, get_upload_folder()):
         raise SpherecorrError("Send images as uploaded files, in Python with gradio_client's handle_file(path).")
     return Path(path)

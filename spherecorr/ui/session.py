@@ -204,6 +204,7 @@ class Session:
         revision: grows with every change.
         failure: what could not be computed for which needs (see `Engine.needs`), and the sentence that says why.
         settled: how often missing features have been computed.
+        waiting: whether the page was last told that features are missing.
     """
 
     def __init__(self) -> None:
@@ -213,6 +214,7 @@ class Session:
         self.revision = 0
         self.failure: tuple[str, str] | None = None
         self.settled = 0
+        self.waiting = False
 
     def advance(self) -> int:
         """Count a change; returns the new revision."""

@@ -114,9 +114,9 @@ def visit_folder(root: Path, visit: Any) -> Path:
     return root / "visits" / visit
 
 
-def taught_sphere(root: Path, name: str) -> Path | None:
+def taught_sphere(root: Path, name: Any) -> Path | None:
     """The folder of a sphere that was taught here; None for any other name."""
-    return root / "spheres" / name if SPHERE.fullmatch(name) else None
+    return root / "spheres" / name if isinstance(name, str) and SPHERE.fullmatch(name) else None
 
 
 def publish(root: Path, checkpoint: Path, start: str, title: str) -> str:
