@@ -81,15 +81,32 @@ def controls(tiny_app):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium."""
-    from explorer import CHROMIUM, FLAGS
+def playwright():
+    """What drives browsers; there is one in a process."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
+    """Headless Chromium without WebGL."""
+    from explorer import CHROMIUM, FLAGS
+
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser_3d(playwright):
+    """Headless Chromium with WebGL."""
+    from explorer import CHROMIUM, FLAGS_3D
+
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS_3D)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,10 @@ def test_a_click_on_a_target_asks_backwards(page, engine):
         assert "found backwards from the sphere target" in page.inner_text(".sc-status")
 
 
-def test_the_sphere_is_linked_with_both_pictures(page):
+def test_the_sphere_is_linked_with_both_pictures(browser_3d, mini_address):
+    page = browser_3d.new_page(viewport={"width": 1440, "height": 900})
+    troubles = watch(page, mini_address)
+    open_page(page, mini_address)
     page.wait_for_selector(".sc-sphere[data-traces]", timeout=60_000)
     hover(page, "source", (300, 200))
     settled(page)
@@ -147,6 +150,12 @@ def test_the_sphere_is_linked_with_both_pictures(page):
             break
     outlined = "(name) => window.spherecorr.panes[name].scene.cells.length"
     assert [page.evaluate(outlined, name) for name in ("source", "raw", "fused")] == [1, 1, 1]
+    page.close()
+    assert not troubles
+
+
+def test_a_browser_without_webgl_says_so_in_the_spheres_place(page):
+    assert "WebGL" in page.inner_text(".sc-message")
 
 
 def test_the_keyboard_moves_adds_and_removes_points(page):
@@ -174,7 +183,7 @@ def test_alpha_moves_fused_matches_and_the_address_brings_the_same_view_back(pag
     assert all(number_pair(row[4]) == number_pair(row[3]) for row in cells)
     assert "moved by alpha" in page.inner_text("#table")
     click(page, "source", (250.5, 240.5))
-    page.wait_for_function("() => location.search.includes('alpha=1')")
+    page.wait_for_function("() => location.search.includes('alpha=1') && location.search.includes('_250.')")
     before = records(page)
     other = browser.new_page()  # another machine
     open_page(other, page.url)

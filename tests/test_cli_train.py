@@ -316,7 +316,7 @@ def test_a_trained_sphere_serves_the_match_command(folder, run, tmp_path, capsys
         ("train", ["--split", "test"], "test.txt' is missing."),
         ("train", ["--val", "renders", "nowhere"], "There is no folder 'nowhere'."),
         ("train", ["--val", "folder", "{pictures}"], "--val takes a dataset with pairs; a folder has none."),
-        ("train", ["--depth", "0"], "A mapper has one transformer block or more; got 0."),
+        ("train", ["--depth", "0"], "A mapper's depth is a whole number from 1 to 64; got 0."),
         ("train", ["--weights", "viewpoint"], "weights are written as viewpoint=5,surface=1; got 'viewpoint'"),
         ("train", ["--weights", "colour=1"], "There is no loss 'colour'; there are reconstruction, viewpoint"),
         ("train", ["--weights", "viewpoint=-1"], "A loss's weight is 0 or more"),

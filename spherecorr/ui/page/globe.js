@@ -33,6 +33,7 @@ export class Globe {
   async show(path, patches) {
     this.patches = patches;
     if (this.shown === path) return;
+    if (!document.createElement("canvas").getContext("webgl")) return this.say("This browser has no WebGL, which draws the sphere.");
     this.shown = path;
     const [figure, Plotly] = await Promise.all([fetch(fileUrl(path)).then((answer) => answer.json()), this.load()]);
     if (this.shown !== path) return; // a newer one has come meanwhile
