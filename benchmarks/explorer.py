@@ -26,7 +26,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from spherecorr.shipped import shipped_folder
 from spherecorr.ui.blocks import build_demo, launch
-from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.settings import AppSettings
 
 CHROMIUM_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 READY = ".sc-explorer[data-state=ready]"

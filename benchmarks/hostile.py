@@ -46,7 +46,7 @@ SERVE = """
 import sys
 from watched_app import watch
 from spherecorr.ui.blocks import launch
-from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.settings import AppSettings
 import spherecorr.pipelines.match
 watch(folder / "touched", ({read}), ({write}))
 offered = ({backbone!r}, "dinov2-s"), {spheres!r}, Path({examples!r})

@@ -43,7 +43,7 @@ AT_ONCE = 4
 """Events of one kind that the queue runs beside each other, see `build_demo`."""
 SERVE = """
 import spherecorr.ui.blocks as blocks
-from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.settings import AppSettings
 blocks.SESSIONS_KEPT = {sessions}
 settings = AppSettings({backbones!r}, {spheres!r}, Path({examples!r}), device="cpu", teach_folder=folder / "teach")
 blocks.launch(port=port, settings=settings)

@@ -30,7 +30,7 @@ def tiny_app(tmp_path_factory):
     from spherecorr.sphere.checkpoint import save_sphere
     from spherecorr.sphere.mapper import SphereMapper
     from spherecorr.sphere.settings import SphereSettings
-    from spherecorr.ui.engine import AppSettings
+    from spherecorr.ui.settings import AppSettings
 
     folder = tmp_path_factory.mktemp("app")
     torch.manual_seed(0)
@@ -113,7 +113,7 @@ def browser_3d(playwright):
 def mini_address():
     """Address of an app that offers mini and the examples that ship."""
     from spherecorr.ui.blocks import build_demo, launch
-    from spherecorr.ui.engine import AppSettings
+    from spherecorr.ui.settings import AppSettings
 
     demo = build_demo(AppSettings(backbones=("mini",), spheres=("mini",), device="cpu"))
     _, address, _ = launch(demo=demo, prevent_thread_lock=True)

@@ -26,8 +26,9 @@ from explorer import (
 from PIL import Image
 
 from spherecorr.shipped import shipped_folder
-from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.engine import Engine
 from spherecorr.ui.session import Controls
+from spherecorr.ui.settings import AppSettings
 from spherecorr.ui.table import match_records
 from spherecorr.views.matches import COLOURS
 

@@ -17,7 +17,7 @@ from spherecorr.matching.match import match
 from spherecorr.sphere.checkpoint import load_sphere, save_sphere
 from spherecorr.sphere.mapper import SphereMapper
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.settings import AppSettings
 
 POINTS = ["--point", "20,30", "--point", "70.5,40"]
 

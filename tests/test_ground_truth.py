@@ -11,10 +11,11 @@ from test_evaluation import figures
 from spherecorr.data.records import mirrored_name
 from spherecorr.evaluation.evaluate import evaluate
 from spherecorr.matching.settings import MatchSettings
-from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.engine import Engine
 from spherecorr.ui.ground_truth import GroundTruth
 from spherecorr.ui.panels.ground_truth import COMPUTING, MIRRORED, NO_KEYPOINTS, Panel
 from spherecorr.ui.session import MAX_POINTS, Controls, Session, Visit
+from spherecorr.ui.settings import AppSettings
 
 CAR = "Car: left for right"
 

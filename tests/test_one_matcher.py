@@ -15,8 +15,9 @@ from spherecorr.evaluation.scoring import score_pairs
 from spherecorr.matching.match import prepare
 from spherecorr.matching.settings import MatchSettings
 from spherecorr.shipped import shipped_folder
-from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.engine import Engine
 from spherecorr.ui.session import Controls
+from spherecorr.ui.settings import AppSettings
 
 FOLDER = shipped_folder("examples")
 EXAMPLES = json.loads((FOLDER / "examples.json").read_text())

@@ -22,8 +22,8 @@ from spherecorr.pipelines.spheres import download_sphere, import_sphere
 from spherecorr.sphere.checkpoint import CheckpointError, checkpoint_files, load_sphere
 from spherecorr.sphere.mapper import SphereMismatchError
 from spherecorr.sphere.public import PUBLIC_SPHERES, downloaded_spheres, public_folder
-from spherecorr.ui.engine import AppSettings
 from spherecorr.ui.missing import present_spheres
+from spherecorr.ui.settings import AppSettings
 
 DIYSC = PUBLIC_SPHERES["diysc-spair"]
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 32026352\n"

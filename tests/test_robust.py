@@ -20,7 +20,7 @@ HANGS = 30  # s: how long an address elsewhere keeps whoever asks it waiting
 SERVE = """
 import os, socket, time
 from spherecorr.ui.blocks import launch
-from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.settings import AppSettings
 def blocked(answer):
     def ask(*arguments, **more):
         asked = next(value for value in arguments if not isinstance(value, socket.socket))

@@ -18,10 +18,11 @@ from spherecorr.data.folder import Folder
 from spherecorr.errors import SpherecorrError
 from spherecorr.pipelines.recipes import TEACH_FROM_NOTHING
 from spherecorr.ui import teaching_files, trainings
-from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.engine import Engine
 from spherecorr.ui.menus import sphere_choices
 from spherecorr.ui.panels.teach import answer
 from spherecorr.ui.session import NO_SPHERE, Controls
+from spherecorr.ui.settings import AppSettings
 from spherecorr.ui.teaching import Teaching
 from spherecorr.ui.teaching_run import run
 

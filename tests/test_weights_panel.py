@@ -14,10 +14,10 @@ from test_downloads import wait
 from spherecorr.backbones import BACKBONES
 from spherecorr.cli import main
 from spherecorr.ui.downloads import Downloads
-from spherecorr.ui.engine import AppSettings
 from spherecorr.ui.missing import missing_of, present_spheres, unwritable_cache
 from spherecorr.ui.panels.weights import REFUSED, Weights
 from spherecorr.ui.session import NO_SPHERE
+from spherecorr.ui.settings import AppSettings
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def run_app(options: argparse.Namespace) -> None:
 
     prepare_space()
     from spherecorr.ui.blocks import launch
-    from spherecorr.ui.engine import AppSettings
+    from spherecorr.ui.settings import AppSettings
 
     offered = {"backbones": options.backbone, "spheres": options.sphere}
     chosen: dict[str, Any] = {name: tuple(values) for name, values in offered.items() if values}

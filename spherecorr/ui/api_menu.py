@@ -10,7 +10,7 @@ from spherecorr.backbones.weights import availability
 from spherecorr.errors import SpherecorrError
 from spherecorr.sphere.checkpoint import sphere_settings
 from spherecorr.sphere.settings import SphereSettings
-from spherecorr.ui.engine import AppSettings
+from spherecorr.ui.settings import AppSettings
 
 
 def backbone_records(settings: AppSettings) -> list[dict[str, Any]]:

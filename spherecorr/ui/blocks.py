@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from spherecorr.ui.api import add_endpoints
 from spherecorr.ui.drawing import Drawing
-from spherecorr.ui.engine import AppSettings, Engine
+from spherecorr.ui.engine import Engine
 from spherecorr.ui.examples import OWN_IMAGES
 from spherecorr.ui.explorer import FreshScripts, explorer
 from spherecorr.ui.guard import GuardedBlocks, Refusals
@@ -24,6 +24,7 @@ from spherecorr.ui.panels.pictures import picture_panels
 from spherecorr.ui.panels.teach import teach_panel
 from spherecorr.ui.panels.weights import weights_panel
 from spherecorr.ui.session import Session
+from spherecorr.ui.settings import AppSettings
 
 HERE = Path(__file__).parent
 HEADER = """<header class="sc-header"><h1>spherecorr</h1>

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from spherecorr.backbones import BACKBONES, weights_available
-from spherecorr.ui.engine import AppSettings
 from spherecorr.ui.missing import present_spheres
 from spherecorr.ui.session import NO_SPHERE
+from spherecorr.ui.settings import AppSettings
 from spherecorr.ui.teaching_files import taught_title
 
 

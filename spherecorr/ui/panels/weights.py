@@ -10,11 +10,11 @@ import gradio as gr
 
 from spherecorr.errors import SpherecorrError
 from spherecorr.ui.downloads import Downloads
-from spherecorr.ui.engine import AppSettings
 from spherecorr.ui.failures import sentence
 from spherecorr.ui.menus import backbone_choices, sphere_choices
 from spherecorr.ui.missing import Missing, missing_of, unwritable_cache
 from spherecorr.ui.page import PRIVATE, Page
+from spherecorr.ui.settings import AppSettings
 
 HERE = Path(__file__).parent
 SECONDS = 0.5
