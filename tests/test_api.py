@@ -155,13 +155,21 @@ def test_plain_http_may_leave_out_what_has_a_default(address, settings):
     assert (ended, json.loads(data)["error"]) == ("error", "Points must be a list of [x, y] pairs of numbers.")
 
 
-def test_the_example_of_the_documentation_runs(address, settings):
-    text = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
-    code = re.search("```python\n(.*?)```", text, re.DOTALL)[1].replace("http://127.0.0.1:7860", address)
+def documented(page, address, settings):
+    """The example of a page of the documentation that asks a running app, for this app and its pictures."""
+    text = (Path(__file__).parent.parent / page).read_text(encoding="utf-8")
+    code = re.search("```python\n(from gradio_client.*?)```", text, re.DOTALL)[1]
+    code = code.replace("http://127.0.0.1:7860", address)
     for shipped, tiny in (("car-a.jpg", "a.png"), ("car-b.jpg", "b.png")):
         code = code.replace(f"examples/{shipped}", str(settings.examples / tiny))
+    return code
+
+
+def test_the_examples_of_the_documentation_run(address, settings):
     names = {}
-    exec(code, names)
+    exec(documented("README.md", address, settings), names)
+    assert len(names["answer"]["matches"][0]["fused"]) == 5
+    exec(documented("docs/api.md", address, settings), names)
     assert len(names["answer"]["matches"][0]["fused"]) == 5
     assert names["source"].startswith("data:image/png;base64,") and len(names["places"]["points"]) == 36
 
