@@ -223,8 +223,8 @@ def main() -> None:
             backbone = tiny_backbone(work / f"tiny {seed}", seed)
             backbones[backbone] = tiny_sphere(work / f"sphere {seed}", backbone, seed)
         examples = block_examples(work / "examples")
-        # So few that they are soon filled, and so many that nobody is forgotten who is still there: each call of the API
-        # is a visit of its own, and the oldest is forgotten first.
+        # So few that they are soon filled, and so many that nobody is forgotten who is still there: each call of the
+        # API is a visit of its own, and the oldest is forgotten first.
         sessions = 5 * options.visitors
         code = SERVE.format(
             sessions=sessions, backbones=(*backbones,), spheres=(*backbones.values(),), examples=str(examples)

@@ -110,12 +110,18 @@ def browser_3d(playwright):
 
 
 @pytest.fixture(scope="session")
-def mini_address():
-    """Address of an app that offers mini and the examples that ship."""
+def mini_demo():
+    """An app that offers mini and the examples that ship, and is served."""
     from spherecorr.ui.blocks import build_demo, launch
     from spherecorr.ui.settings import AppSettings
 
     demo = build_demo(AppSettings(backbones=("mini",), spheres=("mini",), device="cpu"))
-    _, address, _ = launch(demo=demo, prevent_thread_lock=True)
-    yield address.rstrip("/") + "/"
+    launch(demo=demo, prevent_thread_lock=True)
+    yield demo
     demo.close()
+
+
+@pytest.fixture(scope="session")
+def mini_address(mini_demo):
+    """Its address."""
+    return mini_demo.local_url.rstrip("/") + "/"

@@ -275,6 +275,17 @@ def test_swap_and_mirror(page, engine):
     assert records(page) == match_records(here)
 
 
+def test_a_page_whose_visit_the_server_has_forgotten_loads_itself_again(page, mini_demo):
+    click(page, "source", (250.5, 240.5))
+    page.wait_for_function("() => location.search.includes('_250.')")
+    before = points(page)
+    mini_demo.app.state_holder.session_data.clear()
+    page.evaluate("() => { window.old = true; }")
+    page.click("[data-do=mirror]")
+    page.wait_for_function("() => !window.old && window.spherecorr?.pair", timeout=60_000)
+    np.testing.assert_allclose(points(page), before, atol=0.051)
+
+
 def drag(page, name, start, end):
     page.mouse.move(*on_screen(page, name, start))
     page.mouse.down()

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,7 +40,8 @@ def talk(url: str, *calls: tuple[str, dict]) -> tuple[list[str], list[tuple[bool
             answers = [await client.call_tool(name, arguments) for name, arguments in calls]
             return [tool.name for tool in tools], [(answer.isError, answer.content[0].text) for answer in answers]
 
-    return asyncio.run(session())
+    with ThreadPoolExecutor(1) as pool:  # what drives the browsers of other tests has an event loop in this thread
+        return pool.submit(lambda: asyncio.run(session())).result()
 
 
 def test_a_client_finds_the_four_tools_and_matches(url, tiny_app):

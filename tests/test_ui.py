@@ -107,7 +107,8 @@ def test_a_page_that_waits_is_drawn_when_another_visitor_was_quicker(tiny_app, c
     assert COMPUTING in app.draw(session, controls)["status"]
     app.choose(other, "blocks")
     app.handlers.settle(other, *values(controls))
-    assert app.handlers.settle(session, *values(controls)) == session.revision == 2
+    before = session.revision
+    assert app.handlers.settle(session, *values(controls)) == session.revision != before
     assert app.draw(session, controls)["ready"]
     assert skipped(app.handlers.settle(session, *values(controls)))
 
@@ -120,6 +121,12 @@ def test_features_are_asked_for_again_if_they_were_dropped_before_they_were_draw
     app.handlers.settle(session, *values(controls))
     app.engine._features = Cache(1)
     assert app.needs(session, controls) != asked
+
+
+def test_a_page_whose_visit_was_forgotten_is_told_to_load_again(app, controls):
+    forgotten = Session()
+    app.do(forgotten, "mirror")
+    assert app.draw(forgotten, controls) == {"forgotten": True}
 
 
 def test_commands_at_the_same_time_are_all_done(app, controls):
@@ -319,6 +326,7 @@ def test_an_exif_rotated_photograph_is_upright(app, controls, tmp_path):
 
 def test_one_image_alone_asks_for_the_other(app, controls, tiny_app):
     session, empty = Session(), Session()
+    empty.arrived = True
     app.upload(session, "source", tiny_app.examples / "a.png")
     assert "upload a target image" in app.draw(session, controls)["status"][0]
     assert skipped(app.handlers.settle(session, *values(controls)))

@@ -53,6 +53,8 @@ class Drawing:
 
     def draw(self, session: Session, *values: Any) -> Drawn:
         """Everything that shows the newest state of the visit."""
+        if not session.arrived and session.visit == Visit():
+            return Drawn({"forgotten": True})
         with session.lock:
             visit, note, failure, settled = session.visit, session.note, session.failure, session.settled
             session.note, number = None, session.revision

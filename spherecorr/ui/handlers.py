@@ -57,6 +57,7 @@ class Handlers:
             example = OWN_IMAGES if named else next(iter(self.examples), OWN_IMAGES)
 
         def open_named() -> Note:
+            session.arrived = True
             if example in self.examples:
                 return self.open_example(session, None, example)
             found = {role: self.places.open(asked[role], self.engine) if role in asked else None for role in ROLES}

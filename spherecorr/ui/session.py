@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
@@ -167,6 +168,7 @@ def checked_points(points: Any, most: int = MAX_POINTS) -> tuple[Point, ...]:
 
 
 _openings = itertools.count(1)
+_revisions = itertools.count(int(time.time()))
 
 
 @dataclass(frozen=True)
@@ -201,10 +203,13 @@ class Session:
         lock: held by whoever changes the session.
         visit: the pictures.
         note: the last event's sentence for the status line and its kind, if it has one.
-        revision: grows with every change.
+        revision: another with every change, and none that any other session has had: a page whose session is a new one
+            is to notice.
         failure: what could not be computed for which needs (see `Engine.needs`), and the sentence that says why.
         settled: how often missing features have been computed.
         waiting: whether the page was last told that features are missing.
+        arrived: whether the page has said what it shows. Gradio forgets the oldest of many visits: a page that gets a
+            new session all of a sudden is loaded again, and its address brings back what it showed.
     """
 
     def __init__(self) -> None:
@@ -215,11 +220,12 @@ class Session:
         self.failure: tuple[str, str] | None = None
         self.settled = 0
         self.waiting = False
+        self.arrived = False
 
     def advance(self) -> int:
-        """Count a change; returns the new revision."""
+        """Note a change; returns the new revision."""
         with self.lock:
-            self.revision += 1
+            self.revision = next(_revisions)
             return self.revision
 
     def __deepcopy__(self, memo: Any) -> Session:

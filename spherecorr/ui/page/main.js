@@ -41,6 +41,7 @@ class Explorer {
 
   // What the server shows of the visit. Where a newer value comes meanwhile, the older one is left.
   async receive(value) {
+    if (value?.forgotten) return location.reload(); // the address brings everything back
     if (value?.revision === undefined) return;
     const turn = ++this.turn;
     try {
