@@ -1,5 +1,6 @@
 # The app on a CPU, as small as PyTorch allows; also for a Docker Space (docs/space.md).
-#   docker build -t spherecorr . && docker run -p 7860:7860 spherecorr
+#   docker build -t spherecorr --build-arg TORCH_INDEX=URL . && docker run -p 7860:7860 spherecorr
+# URL is the index of PyTorch's CPU wheels, as pytorch.org/get-started names it; without it come GPU builds of 6 GB.
 FROM python:3.11-slim
 
 # A Space runs its container as user 1000, and nothing here needs more.
@@ -8,9 +9,9 @@ USER user
 WORKDIR /home/user/app
 ENV PATH=/home/user/.local/bin:$PATH PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 GRADIO_ANALYTICS_ENABLED=False
 
-# Both in one command and from one index: a mixed pair does not import, and the default index has GPU builds of 6 GB.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install torch torchvision --index-url $TORCH_INDEX
+# Both in one command and from one index: a mixed pair does not import.
+ARG TORCH_INDEX=
+RUN pip install torch torchvision ${TORCH_INDEX:+--index-url $TORCH_INDEX}
 COPY --chown=user requirements.txt .
 RUN pip install -r requirements.txt
 

@@ -54,7 +54,7 @@ def files() -> list[str]:
 def test_the_image_is_small_unprivileged_and_answers_where_it_says():
     found = steps()
     (torch,) = (text for kind, text in found if kind == "RUN" and "torch" in text)
-    assert "torch torchvision --index-url $TORCH_INDEX" in torch
+    assert torch == "pip install torch torchvision ${TORCH_INDEX:+--index-url $TORCH_INDEX}"
     kinds = [kind for kind, _ in found]
     assert ("USER", "user") in found and kinds.index("USER") < kinds.index("COPY") < kinds.index("CMD")
     told = dict(found)
