@@ -44,13 +44,22 @@ def engine():
     return Engine(AppSettings(backbones=("mini",), spheres=("mini",), device="cpu"))
 
 
+@pytest.fixture(scope="module")
+def context(browser):
+    """What one person's pages share: above all Gradio's scripts, which are loaded once."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser, mini_address):
+def page(context, mini_address):
     """The page with the first example open; at its end no console error and no request to elsewhere has happened."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
     troubles = watch(page, mini_address)
     open_page(page, mini_address)
     yield page
+    page.evaluate("() => localStorage.clear()")
     page.close()
     assert not troubles
 
