@@ -26,7 +26,7 @@ from spherecorr.ui.blocks import build_demo, launch
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.failures import INTERNAL_ERROR
 from spherecorr.ui.guard import MISFIT
-from spherecorr.ui.table import match_records
+from spherecorr.ui.records import match_records
 
 HOW_TO_SEND = "Send images as uploaded files, in Python with gradio_client's handle_file(path)."
 ENDPOINTS = {"/match", "/pca", "/sphere_map", "/backbones"}

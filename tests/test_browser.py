@@ -27,9 +27,9 @@ from PIL import Image
 
 from spherecorr.shipped import shipped_folder
 from spherecorr.ui.engine import Engine
+from spherecorr.ui.records import match_records
 from spherecorr.ui.session import Controls
 from spherecorr.ui.settings import AppSettings
-from spherecorr.ui.table import match_records
 from spherecorr.views.matches import COLOURS
 
 pytestmark = MARKS

@@ -10,7 +10,7 @@ from spherecorr.data.check import check_picture
 from spherecorr.data.pair_list import PairList, open_pairs
 from spherecorr.data.records import DatasetError
 from spherecorr.shipped import shipped_folder
-from spherecorr.ui.examples import example_pairs, read_examples
+from spherecorr.ui.examples import listed_examples, read_examples
 
 RENDERS = shipped_folder("examples") / "renders"
 
@@ -32,7 +32,7 @@ def test_the_renders_that_ship_can_be_read_and_are_small():
 
 def test_examples_are_a_list_too():
     examples = read_examples(shipped_folder("examples"))
-    pairs = example_pairs(examples)
+    pairs = listed_examples(examples)
     assert list(pairs.counts) == [example.title for example in examples.values()]
     record = pairs.pair(examples["car"].title, 1).record
     assert record.source.path == examples["car"].source and record.target.longer_side == 274

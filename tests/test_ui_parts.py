@@ -13,8 +13,8 @@ from PIL import Image
 
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.image_files import served_picture
+from spherecorr.ui.records import match_records
 from spherecorr.ui.session import NO_SPHERE, SHOWN_SIDE, Picture
-from spherecorr.ui.table import match_records
 
 # The cache
 

@@ -60,7 +60,7 @@ def run_match(options: argparse.Namespace) -> None:
 
     from spherecorr.files import write_atomic
     from spherecorr.pipelines.match import match_images
-    from spherecorr.ui.table import match_records
+    from spherecorr.ui.records import match_records
 
     found = match_images(options.source, options.target, options.point, models, settings, options.pose_align)
     records = match_records(found.result)

@@ -19,21 +19,26 @@ def example_pairs(folder: str | Path) -> dict[str, PairRecord]:
         DatasetError: the list or a picture is missing or broken.
     """
     folder = Path(folder)
-    return {
-        entry["id"]: PairRecord(
-            entry["id"], _image(folder, entry, "source"), _image(folder, entry, "target"), {"title": entry["title"]}
-        )
-        for entry in read_json(folder / "examples.json")
-    }
+    return {entry["id"]: example_pair(folder, entry) for entry in read_json(folder / "examples.json")}
+
+
+def example_pair(folder: Path, entry: dict[str, Any]) -> PairRecord:
+    """The pair of one entry of a folder's `examples.json`; its category is its id where the entry names none.
+
+    Raises:
+        DatasetError: a picture is missing or broken.
+    """
+    source, target = (_image(folder, entry, side) for side in ("source", "target"))
+    return PairRecord(entry["id"], source, target, {"title": entry["title"]})
 
 
 def _image(folder: Path, entry: dict[str, Any], side: str) -> ImageRecord:
-    path = folder / entry[side]
+    path, category = folder / entry[side], entry.get("category", entry["id"])
     return ImageRecord(
-        id=f"{entry['category']}/{path.stem}",
+        id=f"{category}/{path.stem}",
         path=path,
         size=picture_size(path),
-        category=entry["category"],
+        category=category,
         box=tuple(entry["target_box"]) if side == "target" and "target_box" in entry else None,
         keypoints={point["name"]: point[side] and tuple(point[side]) for point in entry["keypoints"]},
     )

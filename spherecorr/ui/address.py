@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
@@ -46,7 +45,7 @@ class Places:
         if path is None or not is_inside(path, str(folder)) or not os.path.isfile(path):
             raise SpherecorrError("A picture of this address is no longer held here. Open it again.")
         picture = engine.open(path)
-        return picture.mirror() if name.endswith(MIRRORED) else replace(picture)
+        return picture.mirror() if name.endswith(MIRRORED) else picture
 
     def _folders(self) -> dict[str, str]:
         return {"examples": str(self._examples), "uploads": get_upload_folder()}

@@ -14,8 +14,8 @@ from spherecorr.ui.api_inputs import choice, point_pairs, preset_name, rank_coun
 from spherecorr.ui.api_menu import backbone_records, fitting_sphere
 from spherecorr.ui.engine import Engine
 from spherecorr.ui.guard import upload_path
+from spherecorr.ui.records import match_records
 from spherecorr.ui.session import NO_SPHERE, Controls, Picture
-from spherecorr.ui.table import match_records
 from spherecorr.views.pca import pca_pictures
 from spherecorr.views.spheremap import sphere_picture
 

@@ -19,7 +19,7 @@ from spherecorr.evaluation.summary import summarise
 from spherecorr.shipped import shipped_folder
 from spherecorr.ui.cache import Cache
 from spherecorr.ui.engine import Engine
-from spherecorr.ui.examples import OWN_IMAGES, example_pairs, read_examples
+from spherecorr.ui.examples import OWN_IMAGES, listed_examples, read_examples
 from spherecorr.ui.session import MAX_POINTS, Controls, Picture, Point, Session, Visit
 
 THRESHOLD, PROTOCOL = 0.1, "corrected"
@@ -77,7 +77,7 @@ class GroundTruth:
         self.engine = engine
         self._examples = read_examples(engine.settings.examples)
         renders = shipped_folder("examples") / "renders"
-        self._shipped = [example_pairs(self._examples)] if self._examples else []
+        self._shipped = [listed_examples(self._examples)] if self._examples else []
         self._shipped += [open_pairs("renders", renders, "Rendered pairs")] if renders.is_dir() else []
         lists = [*self._shipped, *(open_pairs(name, root) for name, root in engine.settings.data)]
         self.lists = {str(i): pairs for i, pairs in enumerate(lists)}
